@@ -1,0 +1,22 @@
+# The CPU kernels. Common code is compiled for the base of the architecture; each level is one source with flags of its
+# own, and what it may do is asked of the processor at run time.
+add_library(fasthash_cpu STATIC
+  csrc/cpu/dispatch.cpp
+  csrc/cpu/threads.cpp
+  csrc/cpu/blocks.cpp
+  csrc/cpu/pack.cpp
+  csrc/cpu/distance.cpp
+  csrc/cpu/select.cpp
+  csrc/cpu/count.cpp
+  csrc/cpu/level_scalar.cpp)
+target_include_directories(fasthash_cpu PUBLIC csrc/include PRIVATE csrc/cpu)
+target_compile_options(fasthash_cpu PRIVATE -Wall -Wextra -O3)
+target_link_libraries(fasthash_cpu PUBLIC Threads::Threads)
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_sources(fasthash_cpu PRIVATE csrc/cpu/level_avx2.cpp csrc/cpu/level_avx512.cpp)
+  target_compile_definitions(fasthash_cpu PRIVATE FASTHASH_X86)
+  set_source_files_properties(csrc/cpu/level_avx2.cpp PROPERTIES COMPILE_OPTIONS "-mavx2;-mpopcnt")
+  set_source_files_properties(csrc/cpu/level_avx512.cpp PROPERTIES
+    COMPILE_OPTIONS "-mavx2;-mpopcnt;-mavx512f;-mavx512bw;-mavx512vl;-mavx512vpopcntdq;-mprefer-vector-width=512")
+endif()

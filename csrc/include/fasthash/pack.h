@@ -1,0 +1,28 @@
+// Signs to packed codes and back.
+#pragma once
+
+#include "fasthash/types.h"
+
+namespace fasthash {
+
+// How to see `x > 0` in the raw bits of an element: read as a signed integer of `width` bytes, x > 0 exactly when
+// 0 < value <= limit. The limit cuts off the NaNs of a float type; integers have none, so theirs is the largest value.
+struct Element {
+  int width;      // 1, 2, 4 or 8 bytes
+  int64_t limit;  // float16 0x7C00, bfloat16 0x7F80, float32 0x7F800000, float64 0x7FF0...0, integers their maximum
+};
+
+namespace cpu {
+// x: rows of `bits` contiguous elements, `row_stride` bytes apart -> codes (rows, ceil(bits / 8)).
+void pack(const void* x, Element element, int64_t rows, int64_t bits, int64_t row_stride, uint8_t* codes, int threads);
+// codes (rows, ceil(bits / 8)) -> out (rows, bits) of -1 and +1.
+void unpack(const uint8_t* codes, int64_t rows, int64_t bits, float* out, int threads);
+}  // namespace cpu
+
+namespace cuda {
+void pack(const void* x, Element element, int64_t rows, int64_t bits, int64_t row_stride, uint8_t* codes,
+          StreamHandle stream);
+void unpack(const uint8_t* codes, int64_t rows, int64_t bits, float* out, StreamHandle stream);
+}  // namespace cuda
+
+}  // namespace fasthash

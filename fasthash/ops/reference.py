@@ -1,0 +1,147 @@
+"""The plain NumPy twin of each op: the definition that every kernel is tested against.
+
+Written to be read, not to be fast: full matrices, stable sorts, no blocks. Takes and returns NumPy arrays and imports
+nothing of the package. Unlike the ops it checks nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+NO_DISTANCE = np.iinfo(np.int32).max
+NO_INDEX = -1
+
+
+def pack(x: Array) -> Array:
+    """(..., bits) -> uint8 (..., ceil(bits / 8)): bit = x > 0, most significant bit first."""
+    return np.packbits(x > 0, axis=-1)
+
+
+def unpack(codes: Array, bits: int) -> Array:
+    """uint8 (..., bytes) -> float32 (..., bits) of -1 and +1."""
+    return np.unpackbits(codes, axis=-1, count=bits).astype(np.float32) * 2 - 1
+
+
+def hamming_distance(a: Array, b: Array) -> Array:
+    """uint8 (n, bytes), (m, bytes) -> int32 (n, m), in bits."""
+    return np.bitwise_count(a[:, None, :] ^ b[None, :, :]).sum(axis=-1, dtype=np.int32)
+
+
+def label_overlap(a: Array, b: Array) -> Array:
+    """Packed label sets uint8 (n, bytes), (m, bytes) -> int32 (n, m): shared labels."""
+    return np.bitwise_count(a[:, None, :] & b[None, :, :]).sum(axis=-1, dtype=np.int32)
+
+
+def allowed(queries: int, database: int, mask: Array | None, exclude: Array | None) -> Array:
+    """bool (q, m): the database rows that each query may meet."""
+    result = np.ones((queries, database), dtype=bool)
+    if mask is not None:
+        result &= mask[None, :]
+    if exclude is not None:
+        rows = np.flatnonzero(exclude >= 0)
+        result[rows, exclude[rows]] = False
+    return result
+
+
+def hamming_topk(
+    queries: Array, database: Array, k: int, *, mask: Array | None = None, exclude: Array | None = None
+) -> tuple[Array, Array]:
+    """(distances (q, k) int32, indices (q, k) int64) by distance, then index; empty places hold NO_DISTANCE, NO_INDEX."""
+    distance = hamming_distance(queries, database)
+    distance[~allowed(len(queries), len(database), mask, exclude)] = NO_DISTANCE
+    order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    distances = np.full((len(queries), k), NO_DISTANCE, dtype=np.int32)
+    indices = np.full((len(queries), k), NO_INDEX, dtype=np.int64)
+    distances[:, : order.shape[1]] = np.take_along_axis(distance, order, axis=1)
+    indices[:, : order.shape[1]] = order
+    indices[distances == NO_DISTANCE] = NO_INDEX
+    return distances, indices
+
+
+def hamming_range(
+    queries: Array, database: Array, radius: int, *, mask: Array | None = None, exclude: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """(offsets (q+1,) int64, distances int32, indices int64): all codes with distance <= radius, query after query."""
+    distance = hamming_distance(queries, database)
+    inside = (distance <= radius) & allowed(len(queries), len(database), mask, exclude)
+    offsets = np.concatenate([[0], np.cumsum(inside.sum(axis=1))]).astype(np.int64)
+    distances, indices = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
+    for row, keep in zip(distance, inside, strict=True):
+        index = np.flatnonzero(keep)
+        index = index[np.argsort(row[index], kind="stable")]
+        distances.append(row[index])
+        indices.append(index)
+    return offsets, np.concatenate(distances), np.concatenate(indices)
+
+
+def hamming_histogram(
+    queries: Array, database: Array, *, mask: Array | None = None, exclude: Array | None = None
+) -> Array:
+    """int64 (q, D + 1), D = 8 * bytes: the codes at each distance."""
+    distance = hamming_distance(queries, database)
+    keep = allowed(len(queries), len(database), mask, exclude)
+    result = np.zeros((len(queries), 8 * queries.shape[1] + 1), dtype=np.int64)
+    for out, row, kept in zip(result, distance, keep, strict=True):
+        np.add.at(out, row[kept], 1)
+    return result
+
+
+def relevant(query_labels: Array, database_labels: Array) -> Array:
+    """bool (q, m): class ids (n,) equal and not -1, or multi-hot (n, classes) with a shared label."""
+    if query_labels.ndim == 1:
+        return (query_labels[:, None] == database_labels[None, :]) & (query_labels[:, None] >= 0)
+    shared: Array = (query_labels > 0).astype(np.int64) @ (database_labels > 0).astype(np.int64).T
+    return shared > 0
+
+
+def relevance_histogram(
+    queries: Array,
+    database: Array,
+    query_labels: Array,
+    database_labels: Array,
+    *,
+    mask: Array | None = None,
+    exclude: Array | None = None,
+) -> Array:
+    """int64 (q, D + 1, 2): [all, relevant] codes at each distance."""
+    distance = hamming_distance(queries, database)
+    keep = allowed(len(queries), len(database), mask, exclude)
+    match = relevant(query_labels, database_labels)
+    result = np.zeros((len(queries), 8 * queries.shape[1] + 1, 2), dtype=np.int64)
+    for i in range(len(queries)):
+        np.add.at(result[i, :, 0], distance[i, keep[i]], 1)
+        np.add.at(result[i, :, 1], distance[i, keep[i] & match[i]], 1)
+    return result
+
+
+def average_precision_counts(
+    queries: Array,
+    database: Array,
+    query_labels: Array,
+    database_labels: Array,
+    *,
+    k: int | None = None,
+    mask: Array | None = None,
+    exclude: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """(precision_sum (q,) float64, hits (q,) int64, relevant (q,) int64) over the first k ranks by (distance, index).
+
+    precision_sum adds (relevant so far) / rank at each relevant rank of the window.
+    """
+    distance = hamming_distance(queries, database).astype(np.int64)
+    keep = allowed(len(queries), len(database), mask, exclude)
+    match = relevant(query_labels, database_labels)
+    precision_sum = np.zeros(len(queries))
+    hits = np.zeros(len(queries), dtype=np.int64)
+    for i in range(len(queries)):
+        index = np.flatnonzero(keep[i])
+        order = index[np.argsort(distance[i, index], kind="stable")][:k]
+        ranks = np.flatnonzero(match[i, order]) + 1
+        hits[i] = len(ranks)
+        precision_sum[i] = (np.arange(1, len(ranks) + 1) / ranks).sum()
+    return precision_sum, hits, (match & keep).sum(axis=1).astype(np.int64)
