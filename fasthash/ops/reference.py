@@ -51,7 +51,7 @@ def allowed(queries: int, database: int, mask: Array | None, exclude: Array | No
 def hamming_topk(
     queries: Array, database: Array, k: int, *, mask: Array | None = None, exclude: Array | None = None
 ) -> tuple[Array, Array]:
-    """(distances (q, k) int32, indices (q, k) int64) by distance, then index; empty places hold NO_DISTANCE, NO_INDEX."""
+    """(distances (q, k) int32, indices (q, k) int64) by distance, then index; empty: NO_DISTANCE, NO_INDEX."""
     distance = hamming_distance(queries, database)
     distance[~allowed(len(queries), len(database), mask, exclude)] = NO_DISTANCE
     order = np.argsort(distance, axis=1, kind="stable")[:, :k]

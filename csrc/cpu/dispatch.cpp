@@ -1,0 +1,62 @@
+#include "dispatch.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace fasthash::cpu {
+namespace {
+
+// Asked of CPUID and the operating system's state bits only (the compiler's builtin does both), never by trying.
+std::vector<const Level*> detect() {
+  std::vector<const Level*> found{&scalar_level};
+#if defined(FASTHASH_X86)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) found.push_back(&avx2_level);
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq")) {
+    found.push_back(&avx512_level);
+  }
+#endif
+  return found;
+}
+
+const Level* find(const std::string& name) {
+  std::string known;
+  for (const Level* candidate : levels()) {
+    if (name == candidate->name) return candidate;
+    known += known.empty() ? candidate->name : std::string(", ") + candidate->name;
+  }
+  throw std::invalid_argument("expected a CPU level of this machine (" + known + "), got '" + name + "'");
+}
+
+const Level* initial() {
+  const char* forced = std::getenv("FASTHASH_CPU_LEVEL");
+  return forced != nullptr && *forced != '\0' ? find(forced) : levels().back();
+}
+
+std::atomic<const Level*>& chosen() {
+  static std::atomic<const Level*> value{initial()};
+  return value;
+}
+
+std::atomic<const Level*> served{nullptr};
+
+}  // namespace
+
+std::vector<const Level*> levels() {
+  static const std::vector<const Level*> found = detect();
+  return found;
+}
+
+const Level& level() {
+  const Level* current = chosen().load(std::memory_order_relaxed);
+  served.store(current, std::memory_order_relaxed);
+  return *current;
+}
+
+const Level* last_level() { return served.load(std::memory_order_relaxed); }
+
+void set_level(const std::string& name) { chosen() = find(name); }
+
+}  // namespace fasthash::cpu

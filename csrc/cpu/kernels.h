@@ -1,0 +1,198 @@
+// The kernels, written once over a vector type `V`; each level source defines V and instantiates them.
+//
+// V holds V::kWide 64-bit lanes and offers load, broadcast, bit_xor, bit_and, bit_or, add (64-bit lanes), and
+//   partial(x)    counts per lane in a form that may be summed up to 31 times with add_partial
+//   finish(p)     that sum as 64-bit lanes
+//   negative(x)   one bit a lane: lane < 0
+//   store(x, p)   lanes to int64
+//
+// Everything stands in an anonymous namespace: each level keeps its own copy, compiled with its own flags.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "level.h"
+
+namespace fasthash::cpu {
+namespace {
+
+constexpr int kMostWordsOfPartial = 31;  // 31 * 8 bits fit a byte, which is how AVX2 and NEON keep partial sums
+
+struct Xor {
+  template <class V>
+  static typename V::Type apply(typename V::Type a, typename V::Type b) {
+    return V::bit_xor(a, b);
+  }
+};
+struct And {
+  template <class V>
+  static typename V::Type apply(typename V::Type a, typename V::Type b) {
+    return V::bit_and(a, b);
+  }
+};
+
+// Bit counts of one query against V::kWide codes of a group.
+template <class V, class Op>
+inline typename V::Type count_lanes(const uint64_t* query, const uint64_t* group, int words) {
+  typename V::Type sum = V::zero();
+  for (int w = 0; w < words;) {
+    const int end = words - w > kMostWordsOfPartial ? w + kMostWordsOfPartial : words;
+    typename V::Type partial = V::zero();
+    for (; w < end; ++w) {
+      const auto bits = Op::template apply<V>(V::load(group + w * kLanes), V::broadcast(query[w]));
+      partial = V::add_partial(partial, V::partial(bits));
+    }
+    sum = V::add(sum, V::finish(partial));
+  }
+  return sum;
+}
+
+template <class V, class Op>
+void count_block(const uint64_t* query, const Block& block, int words, uint16_t* out) {
+  const int64_t groups = (block.codes + kLanes - 1) / kLanes;
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int half = 0; half < kLanes; half += V::kWide) {
+      const auto sum = count_lanes<V, Op>(query, block.groups + g * words * kLanes + half, words);
+      V::store_u16(sum, out + g * kLanes + half);
+    }
+  }
+}
+
+// Takes the codes of one hit: lanes of `sum` whose distance - threshold is negative.
+template <class V>
+__attribute__((noinline)) void append(Selection& selection, uint32_t hits, typename V::Type sum, const Block& block,
+                                      int64_t position) {
+  int64_t below[V::kWide];
+  V::store(sum, below);
+  const int64_t threshold = selection.threshold;
+  while (hits != 0) {
+    const int lane = __builtin_ctz(hits);
+    hits &= hits - 1;
+    const int64_t at = position + lane;
+    if (at >= block.codes) return;
+    const int64_t index = block.indices != nullptr ? block.indices[at] : block.first + at;
+    const int64_t distance = below[lane] + threshold;
+    // make_room may have lowered the threshold since the hit was seen.
+    if (index == selection.exclude || distance >= selection.threshold) continue;
+    if (selection.size == selection.capacity) {
+      selection.make_room(&selection);
+      if (distance >= selection.threshold) continue;
+    }
+    selection.keys[selection.size++] = static_cast<uint64_t>(distance) << 48 | static_cast<uint64_t>(index);
+  }
+}
+
+// Q queries against one block. Sums start at -threshold, so that the sign bits of all Q sums can be tested at once and
+// the straight path has one branch for Q * V::kWide pairs. W = words, known at compile time, or 0.
+template <class V, int Q, int W>
+void scan_queries(const uint64_t* queries, const Block& block, int run_time_words, Selection* selections) {
+  using Type = typename V::Type;
+  const int words = W != 0 ? W : run_time_words;
+  Type bias[Q];
+  Type query[Q][W != 0 ? W : 1];
+  for (int q = 0; q < Q; ++q) {
+    bias[q] = V::broadcast(static_cast<uint64_t>(-selections[q].threshold));
+    for (int w = 0; w < W; ++w) query[q][w] = V::broadcast(queries[q * words + w]);
+  }
+  for (int64_t position = 0; position < block.codes; position += V::kWide) {
+    const uint64_t* group = block.groups + position / kLanes * words * kLanes + position % kLanes;
+    Type sum[Q];
+    if constexpr (W != 0) {
+      for (int q = 0; q < Q; ++q) sum[q] = V::zero();
+      for (int w = 0; w < W; ++w) {
+        const Type code = V::load(group + w * kLanes);
+        for (int q = 0; q < Q; ++q) sum[q] = V::add_partial(sum[q], V::partial(V::bit_xor(code, query[q][w])));
+      }
+      for (int q = 0; q < Q; ++q) sum[q] = V::add(bias[q], V::finish(sum[q]));
+    } else {
+      for (int q = 0; q < Q; ++q) sum[q] = bias[q];
+      for (int w = 0; w < words;) {
+        const int end = words - w > kMostWordsOfPartial ? w + kMostWordsOfPartial : words;
+        Type partial[Q];
+        for (int q = 0; q < Q; ++q) partial[q] = V::zero();
+        for (; w < end; ++w) {
+          const Type code = V::load(group + w * kLanes);
+          for (int q = 0; q < Q; ++q) {
+            const Type bits = V::bit_xor(code, V::broadcast(queries[q * words + w]));
+            partial[q] = V::add_partial(partial[q], V::partial(bits));
+          }
+        }
+        for (int q = 0; q < Q; ++q) sum[q] = V::add(sum[q], V::finish(partial[q]));
+      }
+    }
+    Type any = sum[0];
+    for (int q = 1; q < Q; ++q) any = V::bit_or(any, sum[q]);
+    if (V::negative(any) != 0) [[unlikely]] {
+      for (int q = 0; q < Q; ++q) {
+        if (const uint32_t hits = V::negative(sum[q]); hits != 0) {
+          append<V>(selections[q], hits, sum[q], block, position);
+          bias[q] = V::broadcast(static_cast<uint64_t>(-selections[q].threshold));
+        }
+      }
+    }
+  }
+}
+
+template <class V, int W>
+void scan_words(const uint64_t* queries, int count, const Block& block, int words, Selection* selections) {
+  constexpr int kQueries = V::queries_at_once(W);
+  int q = 0;
+  for (; q + kQueries <= count; q += kQueries) {
+    scan_queries<V, kQueries, W>(queries + q * words, block, words, selections + q);
+  }
+  for (; q < count; ++q) scan_queries<V, 1, W>(queries + q * words, block, words, selections + q);
+}
+
+template <class V>
+void scan(const uint64_t* queries, int count, const Block& block, int words, Selection* selections) {
+  switch (words) {
+    case 1: return scan_words<V, 1>(queries, count, block, words, selections);
+    case 2: return scan_words<V, 2>(queries, count, block, words, selections);
+    case 3: return scan_words<V, 3>(queries, count, block, words, selections);
+    case 4: return scan_words<V, 4>(queries, count, block, words, selections);
+    default: return scan_words<V, 0>(queries, count, block, words, selections);
+  }
+}
+
+inline void widen(const uint16_t* in, int64_t count, int32_t* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = in[i];
+}
+
+// 0 < value <= limit, element by element; the compiler turns the loop into compares of the level's width.
+template <class T>
+inline uint64_t sign_word_plain(const T* row, int64_t limit) {
+  uint64_t word = 0;
+  for (int i = 0; i < 64; ++i) {
+    word |= static_cast<uint64_t>(row[i] > 0 && row[i] <= static_cast<T>(limit)) << i;
+  }
+  return word;
+}
+
+inline void unpack_bytes(const uint8_t* codes, int64_t bytes, float* out) {
+  for (int64_t i = 0; i < bytes; ++i) {
+    for (int bit = 0; bit < 8; ++bit) out[8 * i + bit] = (codes[i] >> (7 - bit) & 1) != 0 ? 1.0f : -1.0f;
+  }
+}
+
+template <class V>
+void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64_t* out) {
+  const auto* bytes = static_cast<const uint8_t*>(row);
+  for (int64_t w = 0; w < words; ++w, bytes += 64 * width) {
+    switch (width) {
+      case 1: out[w] = V::template sign_word<int8_t>(bytes, limit); break;
+      case 2: out[w] = V::template sign_word<int16_t>(bytes, limit); break;
+      case 4: out[w] = V::template sign_word<int32_t>(bytes, limit); break;
+      default: out[w] = V::template sign_word<int64_t>(bytes, limit); break;
+    }
+  }
+}
+
+}  // namespace
+
+// Defines the exported table of a level source.
+#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                        \
+  const Level VARIABLE = {NAME,    COMPILED_FOR,  count_block<V, Xor>, count_block<V, And>, scan<V>, \
+                          sign_words<V>, unpack_bytes, widen}
+
+}  // namespace fasthash::cpu

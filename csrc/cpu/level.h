@@ -1,0 +1,54 @@
+// What one CPU level offers, and what it is asked with. Plain data only: level sources share no inline function with
+// the rest, since the linker may keep the copy of the highest level for everyone.
+#pragma once
+
+#include <cstdint>
+
+namespace fasthash::cpu {
+
+// Codes are met in groups of eight, word by word: group g holds word w of its eight codes at groups[(g * words + w) * 8].
+inline constexpr int kLanes = 8;
+
+// One query's candidates during a scan in index order.
+struct Selection {
+  uint64_t* keys;     // distance << 48 | index, in the order of the scan
+  int64_t size;
+  int64_t capacity;   // at least size + 1 whenever a scan begins
+  int64_t threshold;  // a code is taken when distance < threshold
+  int64_t exclude;    // one index never taken, -1 = none
+  void (*make_room)(Selection*);  // called when size == capacity: prunes (and lowers threshold) or grows
+  void* owner;
+};
+
+// A run of interleaved codes.
+struct Block {
+  const uint64_t* groups;
+  int64_t codes;           // the last group may be partly padding
+  int64_t first;           // index of the first code
+  const int64_t* indices;  // index of each code, or null: first, first + 1, ...
+};
+
+struct Level {
+  const char* name;
+  const char* compiled_for;  // instruction sets that the compiler had for this source
+
+  // out[i] = popcount(query ^ code i), all groups in full (out has room for them).
+  void (*distances)(const uint64_t* query, const Block& block, int words, uint16_t* out);
+  // out[i] = popcount(query & code i).
+  void (*overlaps)(const uint64_t* query, const Block& block, int words, uint16_t* out);
+  // Appends to each query's selection the codes below its threshold. queries: (count, words).
+  void (*scan)(const uint64_t* queries, int count, const Block& block, int words, Selection* selections);
+  // 64 elements -> 64 bits, element 0 lowest: 0 < value <= limit as signed integers of `width` bytes.
+  // Handles bits / 64 full words of a row.
+  void (*sign_words)(const void* row, int width, int64_t limit, int64_t words, uint64_t* out);
+  // bytes / 8 -> floats of -1 and +1, most significant bit first.
+  void (*unpack_bytes)(const uint8_t* codes, int64_t bytes, float* out);
+  // u16 -> int32.
+  void (*widen)(const uint16_t* in, int64_t count, int32_t* out);
+};
+
+extern const Level scalar_level;
+extern const Level avx2_level;
+extern const Level avx512_level;
+
+}  // namespace fasthash::cpu

@@ -1,0 +1,83 @@
+// AVX2: popcount by table look-up of nibbles; sums stay in bytes for up to 31 words.
+#include <immintrin.h>
+
+#include "kernels.h"
+
+namespace fasthash::cpu {
+namespace {
+
+struct Avx2 {
+  using Type = __m256i;
+  static constexpr int kWide = 4;
+  static constexpr int queries_at_once(int) { return 4; }
+
+  static Type zero() { return _mm256_setzero_si256(); }
+  static Type load(const uint64_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Type broadcast(uint64_t x) { return _mm256_set1_epi64x(static_cast<long long>(x)); }
+  static Type bit_xor(Type a, Type b) { return _mm256_xor_si256(a, b); }
+  static Type bit_and(Type a, Type b) { return _mm256_and_si256(a, b); }
+  static Type bit_or(Type a, Type b) { return _mm256_or_si256(a, b); }
+  static Type add(Type a, Type b) { return _mm256_add_epi64(a, b); }
+  static Type partial(Type x) {
+    const Type table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
+                                        0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const Type nibble = _mm256_set1_epi8(15);
+    const Type low = _mm256_shuffle_epi8(table, _mm256_and_si256(x, nibble));
+    const Type high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble));
+    return _mm256_add_epi8(low, high);
+  }
+  static Type add_partial(Type a, Type b) { return _mm256_add_epi8(a, b); }
+  static Type finish(Type x) { return _mm256_sad_epu8(x, _mm256_setzero_si256()); }
+  static uint32_t negative(Type x) {
+    return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(x)));
+  }
+  static void store(Type x, int64_t* out) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), x); }
+  static void store_u16(Type x, uint16_t* out) {
+    int64_t lanes[4];
+    store(x, lanes);
+    for (int i = 0; i < 4; ++i) out[i] = static_cast<uint16_t>(lanes[i]);
+  }
+
+  template <class T>
+  static uint64_t sign_word(const uint8_t* row, int64_t limit) {
+    const auto* in = reinterpret_cast<const __m256i*>(row);
+    uint64_t word = 0;
+    for (int i = 0; i < 2 * static_cast<int>(sizeof(T)); ++i) {
+      word |= signs<T>(_mm256_loadu_si256(in + i), limit) << i * (32 / sizeof(T));
+    }
+    return word;
+  }
+
+ private:
+  template <class T>
+  static uint64_t signs(Type x, int64_t limit) {
+    const Type none = _mm256_setzero_si256();
+    if constexpr (sizeof(T) == 1) {
+      const Type above = _mm256_cmpgt_epi8(x, _mm256_set1_epi8(static_cast<char>(limit)));
+      const Type hit = _mm256_andnot_si256(above, _mm256_cmpgt_epi8(x, none));
+      return static_cast<uint32_t>(_mm256_movemask_epi8(hit));
+    } else if constexpr (sizeof(T) == 2) {
+      const Type above = _mm256_cmpgt_epi16(x, _mm256_set1_epi16(static_cast<int16_t>(limit)));
+      const Type hit = _mm256_andnot_si256(above, _mm256_cmpgt_epi16(x, none));
+      const __m128i narrow = _mm_packs_epi16(_mm256_castsi256_si128(hit), _mm256_extracti128_si256(hit, 1));
+      return static_cast<uint32_t>(_mm_movemask_epi8(narrow));
+    } else if constexpr (sizeof(T) == 4) {
+      const Type above = _mm256_cmpgt_epi32(x, _mm256_set1_epi32(static_cast<int>(limit)));
+      const Type hit = _mm256_andnot_si256(above, _mm256_cmpgt_epi32(x, none));
+      return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(hit)));
+    } else {
+      const Type above = _mm256_cmpgt_epi64(x, _mm256_set1_epi64x(limit));
+      const Type hit = _mm256_andnot_si256(above, _mm256_cmpgt_epi64(x, none));
+      return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(hit)));
+    }
+  }
+};
+
+}  // namespace
+
+#if !defined(__AVX2__)
+#error "level_avx2.cpp needs -mavx2"
+#endif
+FASTHASH_DEFINE_LEVEL(avx2_level, "avx2", "AVX2", Avx2);
+
+}  // namespace fasthash::cpu

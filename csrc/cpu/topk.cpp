@@ -1,0 +1,117 @@
+// Top-k by threshold, append and count: a code below the query's threshold is appended; a full buffer is pruned to the k
+// nearest, which lowers the threshold. Distances take at most bits + 1 values, so counting does the work of sorting.
+#include <utility>
+
+#include "fasthash/select.h"
+#include "scan.h"
+#include "threads.h"
+
+namespace fasthash::cpu {
+namespace {
+
+constexpr int64_t kMostQueries = 256;         // of a batch: its selections stay in the L2 cache
+constexpr int64_t kBatchBytes = 16 << 20;     // of its selections, unless one query alone needs more
+constexpr int64_t kLeastRoom = 48;            // beyond k, so that small k does not prune at every step
+
+// Counts keys by distance; one for each task.
+class Counter {
+ public:
+  Counter(int64_t k, int64_t bits) : k_(k), counts_(static_cast<size_t>(bits + 1)) {}
+
+  // Keeps the k nearest of a selection, in scan order. A later code at the distance of the last one cannot win any
+  // more, for its index is higher: from here on only smaller distances are taken.
+  void prune(Selection& selection) {
+    if (selection.size < k_) return;
+    count(selection.keys, selection.size);
+    int64_t last = 0, ties = k_;
+    while (ties > counts_[static_cast<size_t>(last)]) ties -= counts_[static_cast<size_t>(last++)];
+    int64_t kept = 0;
+    for (int64_t i = 0; i < selection.size; ++i) {
+      const int64_t distance = distance_of(selection.keys[i]);
+      if (distance < last || (distance == last && ties-- > 0)) selection.keys[kept++] = selection.keys[i];
+    }
+    selection.size = kept;
+    selection.threshold = last;
+  }
+
+  // Writes the k nearest of keys that stand in index order, by distance.
+  void write(const uint64_t* keys, int64_t size, int32_t* distances, int64_t* indices) {
+    count(keys, size);
+    int64_t place = 0;
+    for (int64_t& entry : counts_) place += std::exchange(entry, place);
+    for (int64_t i = 0; i < size; ++i) {
+      const int64_t at = counts_[static_cast<size_t>(distance_of(keys[i]))]++;
+      if (at >= k_) continue;
+      distances[at] = static_cast<int32_t>(distance_of(keys[i]));
+      indices[at] = index_of(keys[i]);
+    }
+    for (int64_t at = std::min(size, k_); at < k_; ++at) {
+      distances[at] = kNoDistance;
+      indices[at] = kNoIndex;
+    }
+  }
+
+ private:
+  void count(const uint64_t* keys, int64_t size) {
+    std::fill(counts_.begin(), counts_.end(), 0);
+    for (int64_t i = 0; i < size; ++i) ++counts_[static_cast<size_t>(distance_of(keys[i]))];
+  }
+
+  int64_t k_;
+  std::vector<int64_t> counts_;
+};
+
+void make_room(Selection* selection) { static_cast<Counter*>(selection->owner)->prune(*selection); }
+
+// Keys that a query's buffer holds in a scan of `codes` codes; one more than it can fill is never asked for.
+int64_t room(int64_t k, int64_t codes) {
+  return k >= codes ? codes + 1 : std::min(codes, k + std::max(k, kLeastRoom)) + 1;
+}
+
+}  // namespace
+
+void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
+                  int threads) {
+  if (queries.rows == 0) return;
+  const Level& chosen = level();
+  const int64_t bits = 8 * database.bytes;
+  const int64_t fitting = kBatchBytes / (8 * room(k, database.rows));
+  const Cut cut(queries.rows, database.rows, threads, std::clamp<int64_t>(fitting, 1, kMostQueries));
+  // With several parts each query's nearest wait here, part after part and so in index order.
+  std::vector<std::vector<uint64_t>> waiting(static_cast<size_t>(cut.parts() > 1 ? queries.rows * cut.parts() : 0));
+
+  parallel_for(cut.tasks(), threads, [&](int64_t number) {
+    const Task task = cut.task(number);
+    const int64_t capacity = room(k, task.end - task.begin);
+    Counter counter(k, bits);
+    std::vector<uint64_t> keys(static_cast<size_t>((task.last - task.first) * capacity));
+    std::vector<Selection> selections;
+    for (int64_t i = task.first; i < task.last; ++i) {
+      uint64_t* own = keys.data() + (i - task.first) * capacity;
+      selections.push_back({own, 0, capacity, bits + 1, excluded(filter, i), make_room, &counter});
+    }
+    scan(chosen, queries, database, filter, task, selections);
+    for (int64_t i = task.first; i < task.last; ++i) {
+      Selection& selection = selections[static_cast<size_t>(i - task.first)];
+      if (cut.parts() == 1) {
+        counter.write(selection.keys, selection.size, distances + i * k, indices + i * k);
+      } else {
+        counter.prune(selection);
+        waiting[static_cast<size_t>(i * cut.parts() + task.part)].assign(selection.keys,
+                                                                        selection.keys + selection.size);
+      }
+    }
+  });
+  if (cut.parts() == 1) return;
+
+  parallel_for(queries.rows, threads, [&](int64_t i) {
+    std::vector<uint64_t> keys;
+    for (int64_t part = 0; part < cut.parts(); ++part) {
+      const auto& more = waiting[static_cast<size_t>(i * cut.parts() + part)];
+      keys.insert(keys.end(), more.begin(), more.end());
+    }
+    Counter(k, bits).write(keys.data(), static_cast<int64_t>(keys.size()), distances + i * k, indices + i * k);
+  });
+}
+
+}  // namespace fasthash::cpu

@@ -1,0 +1,39 @@
+"""Binary codes for retrieval: pack sign codes, search them exactly by Hamming distance, learn and evaluate them.
+
+Packed codes are uint8 rows, bit = x > 0, most significant bit first, as `numpy.packbits(x > 0, axis=-1)` makes them.
+Torch tensors or NumPy arrays go in, the same kind comes out. Methods, training and evaluation live in their own rooms:
+`fasthash.methods`, `fasthash.training`, `fasthash.evaluation`.
+"""
+
+from importlib.metadata import version as _version
+
+from fasthash._native import build_info, cpu_levels, set_cpu_level
+from fasthash.ops import (
+    average_precision_counts,
+    hamming_distance,
+    hamming_histogram,
+    hamming_range,
+    hamming_topk,
+    label_overlap,
+    pack,
+    relevance_histogram,
+    unpack,
+)
+
+__version__ = _version("fasthash")
+
+__all__ = [
+    "__version__",
+    "average_precision_counts",
+    "build_info",
+    "cpu_levels",
+    "hamming_distance",
+    "hamming_histogram",
+    "hamming_range",
+    "hamming_topk",
+    "label_overlap",
+    "pack",
+    "relevance_histogram",
+    "set_cpu_level",
+    "unpack",
+]

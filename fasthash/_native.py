@@ -1,0 +1,69 @@
+"""Loads the compiled module `fasthash._C`; the only place that imports it besides `fasthash.ops`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypedDict
+
+try:
+    from fasthash import _C as _C
+except ImportError as error:
+    _here = Path(__file__).parent
+    if "_C" in str(error) and not list(_here.glob("_C.*.so")):
+        raise ImportError(
+            f"fasthash: the compiled module fasthash._C is not in {_here}. If this is a clone of the sources, build it "
+            "with `pip install -e .` (a C++20 compiler is enough); if fasthash is installed, start Python outside of "
+            "the clone or use the `fasthash` command."
+        ) from error
+    raise ImportError(f"fasthash: the compiled module fasthash._C does not load: {error}") from error
+
+
+class BuildInfo(TypedDict):
+    """What this build is made of."""
+
+    version: str
+    compiler: str
+    cpu_levels: list[str]
+    cuda: str
+    cuda_architectures: str
+
+
+def build_info() -> BuildInfo:
+    """Version, compiler, CPU levels of this machine, and whether the CUDA kernels are built in (or why not).
+
+    >>> import fasthash
+    >>> sorted(fasthash.build_info())
+    ['compiler', 'cpu_levels', 'cuda', 'cuda_architectures', 'version']
+    """
+    return BuildInfo(**_C.build_info())  # type: ignore[typeddict-item]
+
+
+def cpu_levels() -> list[str]:
+    """CPU levels of this machine, slowest first: of "scalar", "avx2", "avx512".
+
+    >>> import fasthash
+    >>> fasthash.cpu_levels()[0]
+    'scalar'
+    """
+    return _C.cpu_levels()
+
+
+def set_cpu_level(name: str) -> None:
+    """Sets the CPU level of all later calls in this process (at start: the fastest, or `FASTHASH_CPU_LEVEL`).
+
+    Results are the same at every level.
+
+    Raises:
+        TypeError: name is not a string.
+        ValueError: the machine lacks the level.
+
+    >>> import fasthash
+    >>> fasthash.set_cpu_level("scalar")
+    >>> fasthash.set_cpu_level(fasthash.cpu_levels()[-1])
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"set_cpu_level: name: expected a string, got {type(name).__name__}")
+    try:
+        _C.set_cpu_level(name)
+    except ValueError as error:
+        raise ValueError(f"set_cpu_level: name: {error}") from None

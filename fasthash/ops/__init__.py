@@ -1,0 +1,18 @@
+"""Typed torch ops over the compiled kernels; `reference` is their NumPy twin. Imports `_native` and nothing else."""
+
+from fasthash.ops.codes import pack, unpack
+from fasthash.ops.counts import average_precision_counts, hamming_histogram, relevance_histogram
+from fasthash.ops.distance import hamming_distance, label_overlap
+from fasthash.ops.search import hamming_range, hamming_topk
+
+__all__ = [
+    "average_precision_counts",
+    "hamming_distance",
+    "hamming_histogram",
+    "hamming_range",
+    "hamming_topk",
+    "label_overlap",
+    "pack",
+    "relevance_histogram",
+    "unpack",
+]
