@@ -1,0 +1,54 @@
+"""Which pairs share a label, and for which pairs that is known."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def _check_labels(name: str, labels: Tensor) -> None:
+    if labels.ndim not in (1, 2):
+        raise ValueError(f"label_similarity: {name} must have shape (n,) or (n, classes), got {tuple(labels.shape)}")
+    if labels.ndim == 1 and (labels.is_floating_point() or labels.dtype == torch.bool):
+        raise TypeError(f"label_similarity: class ids in {name} must be integers, got {labels.dtype}")
+
+
+def label_similarity(labels: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Pairs that share a label, and pairs of which both items are labelled.
+
+    Args:
+        labels: class ids (n,), integers, -1 = unlabelled; or multi-hot (n, classes), an all-zero row = unlabelled.
+        other: labels of a second set (m,) or (m, classes), of the same kind; None = the first set again.
+
+    Returns:
+        similarity (n, m) bool, True where the two items share a label, and known (n, m) bool, True where both are
+        labelled. similarity is False wherever known is.
+
+    Raises:
+        TypeError: class ids that are not integers.
+        ValueError: labels of another shape, sets of two kinds, or sets on two devices.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import label_similarity
+        >>> similarity, known = label_similarity(torch.tensor([3, 3, -1]))
+        >>> similarity.int().tolist()
+        [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+        >>> known.int().tolist()
+        [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+    """
+    other = labels if other is None else other
+    _check_labels("labels", labels)
+    _check_labels("other", other)
+    if labels.shape[1:] != other.shape[1:]:
+        expected = "(m,)" if labels.ndim == 1 else f"(m, {labels.shape[1]})"
+        raise ValueError(f"label_similarity: other must have shape {expected} like labels, got {tuple(other.shape)}")
+    if labels.device != other.device:
+        raise ValueError(f"label_similarity: other must be on {labels.device} like labels, got {other.device}")
+    if labels.ndim == 1:
+        known = (labels >= 0)[:, None] & (other >= 0)[None, :]
+        return (labels[:, None] == other[None, :]) & known, known
+    sets, other_sets = labels > 0, other > 0
+    known = sets.any(1)[:, None] & other_sets.any(1)[None, :]
+    # Counts in floats, because CUDA has no integer matrix product; a sum of zeros and ones is 0 only if all are.
+    return sets.float() @ other_sets.float().T > 0, known

@@ -1,0 +1,126 @@
+"""Graphs on a teacher's packed codes: pseudo-similarities and nearest neighbours, by integer Hamming distances.
+
+In the spirit of PTS3H (Zhang, Li and Zhang, CVPR workshops 2019; formulas reconstructed). Real outputs are never
+thresholded: the distance of an output to itself is not 0, that of a code is.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from fasthash.losses.similarity import label_similarity
+from fasthash.ops import hamming_distance, hamming_topk
+
+
+def pseudo_similarity(
+    codes: Tensor, bits: int, *, near: float = 0.15, far: float = 0.40, labels: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Similar and dissimilar pairs by the Hamming distance of their codes, and by labels where both have one.
+
+    Similar: distance <= floor(near * bits); dissimilar: distance >= ceil(far * bits); between them the pair is unknown.
+    Random codes lie at bits / 2, so keep far below 0.5.
+
+    Source: in the spirit of PTS3H (formula reconstructed).
+
+    Args:
+        codes: packed codes of a teacher, uint8 (B, ceil(bits / 8)).
+        bits: width of the codes.
+        near: share of the bits up to which a pair is similar.
+        far: share of the bits from which a pair is dissimilar.
+        labels: class ids (B,) or multi-hot (B, classes) as in `label_similarity`; they overrule the codes.
+
+    Returns:
+        similarity (B, B) bool and known (B, B) bool. similarity is False wherever known is. The diagonal is included.
+
+    Raises:
+        ValueError: bits that do not fit the codes, thresholds out of order, labels of another length.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.ops import pack
+        >>> from fasthash.teachers import pseudo_similarity
+        >>> codes = pack(torch.tensor([[0.8, 0.8], [0.8, -0.8], [0.8, -0.8]]))
+        >>> similarity, known = pseudo_similarity(codes, bits=2)
+        >>> similarity.int().tolist()
+        [[1, 0, 0], [0, 1, 1], [0, 1, 1]]
+        >>> bool(known.all())
+        True
+    """
+    if codes.ndim != 2 or codes.shape[1] != -(-bits // 8):
+        raise ValueError(
+            f"pseudo_similarity: codes must have shape (n, {-(-bits // 8)}) for bits={bits}, got {tuple(codes.shape)}"
+        )
+    # near * bits may land just below, far * bits just above the whole number that is meant (0.29 * 100, 0.55 * 100).
+    nearest, farthest = math.floor(near * bits + 1e-9), math.ceil(far * bits - 1e-9)
+    if not 0 <= nearest < farthest:
+        raise ValueError(
+            f"pseudo_similarity: near and far must leave 0 <= floor(near * bits) < ceil(far * bits), "
+            f"got near={near}, far={far} at bits={bits}"
+        )
+    distance = hamming_distance(codes, codes)
+    similar = distance <= nearest
+    known = similar | (distance >= farthest)
+    if labels is None:
+        return similar, known
+    if labels.shape[:1] != codes.shape[:1]:
+        raise ValueError(f"pseudo_similarity: labels must have {len(codes)} rows, got shape {tuple(labels.shape)}")
+    by_label, labelled = label_similarity(labels)
+    return torch.where(labelled, by_label, similar), known | labelled
+
+
+def knn_graph(codes: Tensor, k: int) -> Tensor:
+    """The k nearest other items of each item, by Hamming distance, then by lower index.
+
+    The item itself is left out by its index, not by its rank: an identical code may come first.
+
+    Args:
+        codes: packed codes, uint8 (B, bytes).
+        k: neighbours an item.
+
+    Returns:
+        int64 (B, k); -1 where an item has fewer than k others.
+
+    Raises:
+        TypeError, ValueError: as `fasthash.ops.hamming_topk`.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.ops import pack
+        >>> from fasthash.teachers import knn_graph
+        >>> codes = pack(torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.0, -1.0]]))
+        >>> knn_graph(codes, 2).tolist()
+        [[1, 2], [2, 0], [1, 0]]
+    """
+    items = torch.arange(len(codes), device=codes.device)
+    _, indices = hamming_topk(codes, codes, k, exclude=items)
+    return indices
+
+
+def draw_neighbour(similarity: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """One neighbour of each item, uniform over its row; for `neighbour_consistency` at cost B^2.
+
+    Args:
+        similarity: (B, B) bool, as `pseudo_similarity` gives it; where its diagonal is set an item may draw itself.
+        generator: where the numbers come from, on the device of similarity.
+
+    Returns:
+        int64 (B,); -1 for an empty row.
+
+    Raises:
+        TypeError: similarity not bool.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.teachers import draw_neighbour
+        >>> draw_neighbour(torch.tensor([[0, 1, 0], [0, 0, 1], [0, 0, 0]]).bool()).tolist()
+        [1, 2, -1]
+    """
+    if similarity.dtype != torch.bool:
+        raise TypeError(f"draw_neighbour: similarity must be torch.bool, got {similarity.dtype}")
+    # The place of the largest of independent uniform numbers is uniform; the column in front wins an empty row.
+    numbers = torch.rand(similarity.shape, generator=generator, device=similarity.device)
+    return pad(torch.where(similarity, numbers, -2.0), (1, 0), value=-1.0).argmax(dim=1) - 1
