@@ -32,7 +32,12 @@ const Level* find(const std::string& name) {
 
 const Level* initial() {
   const char* forced = std::getenv("FASTHASH_CPU_LEVEL");
-  return forced != nullptr && *forced != '\0' ? find(forced) : levels().back();
+  if (forced == nullptr || *forced == '\0') return levels().back();
+  try {
+    return find(forced);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(std::string("FASTHASH_CPU_LEVEL: ") + error.what());
+  }
 }
 
 std::atomic<const Level*>& chosen() {

@@ -5,9 +5,9 @@ They read dtypes, shapes and devices only, so that fake kernels can share them.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
+import numpy as np
 import torch
 
 MOST_BYTES = 8191  # the kernels count distances in 16 bits
@@ -91,9 +91,10 @@ def excluded_rows(function: str, database: torch.Tensor, exclude: torch.Tensor |
 
 def whole(function: str, name: str, value: Any, least: int) -> Any:
     """A whole number with a lower bound, as Python's int (or torch's, while tracing)."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt, np.integer)):
         raise TypeError(f"{function}: {name}: expected a whole number, got {type(value).__name__}")
-    value = value if isinstance(value, (int, torch.SymInt)) else operator.index(value)
+    if isinstance(value, np.integer):
+        value = int(value)
     if value < least:
         raise ValueError(f"{function}: {name}: expected at least {least}, got {value}")
     return value

@@ -1,0 +1,115 @@
+"""Every op equals its NumPy twin exactly: at every CPU level, for odd sizes, ties, filters and any number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from op_cases import BYTES, CODES, OPS, Op, assert_equal, clustered, codes
+
+import fasthash
+from fasthash.ops import reference
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_equals_the_reference(
+    op: Op, threads: int, cpu_level: str, torch_threads: None, rng: np.random.Generator
+) -> None:
+    torch.set_num_threads(threads)
+    for bytes_ in BYTES:
+        for m in CODES:
+            for q in (0, 5):
+                for args, kwargs in op.inputs(rng, q, m, bytes_):
+                    assert_equal(op(*args, **kwargs), op.expected(*args, **kwargs), (bytes_, m, q, kwargs))
+
+
+def test_every_public_op_is_listed() -> None:
+    assert {op.name for op in OPS} == set(fasthash.ops.__all__)
+
+
+@pytest.mark.parametrize("kind", ["random", "clustered", "equal", "falling"])
+@pytest.mark.parametrize("queries", [1, 5, 70])
+def test_large_searches_do_not_depend_on_threads(
+    kind: str, queries: int, cpu_level: str, torch_threads: None, rng: np.random.Generator
+) -> None:
+    """Large enough to be cut into batches of queries and parts of the database."""
+    bytes_, m = 3, 70_000
+    database = clustered(rng, m, bytes_) if kind == "clustered" else codes(rng, m, bytes_)
+    search = codes(rng, queries, bytes_)
+    if kind == "equal":
+        database[:] = database[0]
+    if kind == "falling":  # every code is nearer than all before it: the most work for a threshold
+        order = np.argsort(-reference.hamming_distance(search[:1], database)[0], kind="stable")
+        database = database[order]
+    mask = rng.random(m) < 0.9
+    distance = reference.hamming_distance(search, database)
+    nearest = [reference.hamming_topk(search, database, k, mask=mask) for k in (10, 3000)]
+    within = reference.hamming_range(search, database, 7)
+    for threads in (1, 2, 3, 7):
+        torch.set_num_threads(threads)
+        for k, expected in zip((10, 3000), nearest, strict=True):
+            assert_equal(fasthash.hamming_topk(search, database, k, mask=mask), expected, (threads, k))
+        assert_equal(fasthash.hamming_range(search, database, 7), within, threads)
+        histogram = fasthash.hamming_histogram(search, database)
+        np.testing.assert_array_equal(histogram, [np.bincount(row, minlength=25) for row in distance])
+
+
+def test_float_sums_do_not_depend_on_threads_or_level(torch_threads: None, rng: np.random.Generator) -> None:
+    search, database = codes(rng, 9, 2), codes(rng, 40_000, 2)
+    labels = rng.integers(0, 5, 9), rng.integers(0, 5, 40_000)
+    seen = set()
+    for level in fasthash.cpu_levels():
+        fasthash.set_cpu_level(level)
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            seen.add(fasthash.average_precision_counts(search, database, *labels)[0].tobytes())
+    assert len(seen) == 1
+
+
+def test_widest_codes(cpu_level: str, rng: np.random.Generator) -> None:
+    for bytes_ in (300, 512, 8191):
+        search, database = codes(rng, 3, bytes_), codes(rng, 20, bytes_)
+        database[3] = ~search[0]  # the largest distance there is
+        assert_equal(fasthash.hamming_topk(search, database, 20), reference.hamming_topk(search, database, 20))
+        assert_equal(fasthash.hamming_distance(search, database), reference.hamming_distance(search, database))
+
+
+FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+INTEGERS = [torch.int8, torch.int16, torch.int32, torch.int64]
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, *INTEGERS, torch.bool], ids=str)
+def test_pack_reads_every_dtype(dtype: torch.dtype, cpu_level: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for bits in (1, 7, 8, 63, 64, 65, 100, 256, 4160):
+        x = (torch.randn(9, bits, generator=generator) * 3).to(dtype)
+        assert_equal(fasthash.pack(x), np.packbits((x > 0).numpy(), axis=-1), bits)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_pack_of_special_values(dtype: torch.dtype, cpu_level: str) -> None:
+    info = torch.finfo(dtype)
+    values = [0.0, -0.0, float("nan"), -float("nan"), float("inf"), -float("inf"), info.tiny, -info.tiny, info.max]
+    values += [info.smallest_normal * info.eps, -info.smallest_normal * info.eps]  # smallest subnormals
+    x = torch.tensor(values * 9, dtype=dtype)
+    assert_equal(fasthash.pack(x), np.packbits((x > 0).numpy(), axis=-1))
+
+
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+def test_pack_of_extreme_integers(dtype: torch.dtype, cpu_level: str) -> None:
+    info = torch.iinfo(dtype)
+    x = torch.tensor([info.min, -1, 0, 1, info.max] * 20, dtype=dtype)
+    assert_equal(fasthash.pack(x), np.packbits((x > 0).numpy(), axis=-1))
+
+
+def test_pack_keeps_leading_dimensions(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3, 4, 20))
+    assert_equal(fasthash.pack(x), np.packbits(x > 0, axis=-1))
+    assert_equal(fasthash.pack(x[0, 0, 0]), np.packbits(x[0, 0, 0] > 0))
+    assert fasthash.pack(np.zeros((0, 5, 12))).shape == (0, 5, 2)
+
+
+def test_more_than_16_bits_of_codes_at_one_distance(cpu_level: str) -> None:
+    database = np.zeros((70_000, 1), dtype=np.uint8)
+    assert fasthash.hamming_histogram(database[:1], database)[0, 0] == 70_000
