@@ -1,5 +1,5 @@
-// fasthash._C: thin functions on addresses and sizes. What is right for an array is checked in Python (fasthash/ops);
-// sizes are checked again here, because a wrong one is a memory error, not an exception.
+// fasthash._C: thin functions on addresses and sizes. What is right for an array is checked in Python
+// (fasthash/ops); sizes are checked again here, because a wrong one is a memory error, not an exception.
 #include <pybind11/pybind11.h>
 
 #include "cpu/dispatch.h"
@@ -92,7 +92,8 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
 
   m.def(
       "pack",
-      [](Address x, int width, int64_t limit, int64_t rows, int64_t bits, int64_t row_stride, Address out, int threads) {
+      [](Address x, int width, int64_t limit, int64_t rows, int64_t bits, int64_t row_stride, Address out,
+         int threads) {
         expect(width == 1 || width == 2 || width == 4 || width == 8, "elements of 1, 2, 4 or 8 bytes");
         expect(rows >= 0 && bits >= 1 && threads >= 1, "rows >= 0, bits >= 1, threads >= 1");
         cpu::pack(at<const void>(x), {width, limit}, rows, bits, row_stride, at<uint8_t>(out), threads);
@@ -122,14 +123,14 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
 
   m.def(
       "hamming_topk",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, int64_t k, Address mask,
-         Address exclude, Address distances, Address indices, int threads) {
+      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, int64_t k,
+         Address mask, Address exclude, Address distances, Address indices, int threads) {
         expect(k >= 1, "k >= 1");
         const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
         cpu::hamming_topk(s.queries, s.database, k, s.filter, at<int32_t>(distances), at<int64_t>(indices), threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "k"_a, "mask"_a, "exclude"_a, "distances"_a, "indices"_a,
-      "threads"_a, NoGil());
+      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "k"_a, "mask"_a, "exclude"_a, "distances"_a,
+      "indices"_a, "threads"_a, NoGil());
 
   py::class_<cpu::RangeResult>(m, "RangeResult")
       .def(
@@ -143,49 +144,51 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
           "offsets"_a, "distances"_a, "indices"_a, "threads"_a, NoGil());
   m.def(
       "hamming_range",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, int64_t radius, Address mask,
-         Address exclude, int threads) {
+      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, int64_t radius,
+         Address mask, Address exclude, int threads) {
         expect(radius >= 0, "radius >= 0");
         const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
         return cpu::hamming_range(s.queries, s.database, radius, s.filter, threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "radius"_a, "mask"_a, "exclude"_a, "threads"_a, NoGil());
+      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "radius"_a, "mask"_a, "exclude"_a,
+      "threads"_a, NoGil());
 
   m.def(
       "hamming_histogram",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, Address mask, Address exclude,
-         Address out, int threads) {
+      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, Address mask,
+         Address exclude, Address out, int threads) {
         const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
         cpu::hamming_histogram(s.queries, s.database, s.filter, at<int64_t>(out), threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "mask"_a, "exclude"_a, "out"_a, "threads"_a, NoGil());
+      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "mask"_a, "exclude"_a, "out"_a, "threads"_a,
+      NoGil());
   m.def(
       "relevance_histogram",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, Address query_ids,
-         Address database_ids, Address query_sets, Address database_sets, int64_t set_bytes, Address mask,
-         Address exclude, Address out, int threads) {
+      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes,
+         Address query_ids, Address database_ids, Address query_sets, Address database_sets, int64_t set_bytes,
+         Address mask, Address exclude, Address out, int threads) {
         const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
         cpu::relevance_histogram(s.queries, s.database,
                                  labels(query_ids, database_ids, query_sets, database_sets, set_bytes), s.filter,
                                  at<int64_t>(out), threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "query_ids"_a, "database_ids"_a, "query_sets"_a,
-      "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "out"_a, "threads"_a, NoGil());
+      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "query_ids"_a, "database_ids"_a,
+      "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "out"_a, "threads"_a, NoGil());
   m.def(
       "average_precision_counts",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, Address query_ids,
-         Address database_ids, Address query_sets, Address database_sets, int64_t set_bytes, Address mask,
-         Address exclude, int64_t window, Address precision_sum, Address hits, Address relevant, int threads) {
+      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes,
+         Address query_ids, Address database_ids, Address query_sets, Address database_sets, int64_t set_bytes,
+         Address mask, Address exclude, int64_t window, Address precision_sum, Address hits, Address relevant,
+         int threads) {
         expect(window >= 0, "window >= 0");
         const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
-        cpu::average_precision_counts(s.queries, s.database,
-                                      labels(query_ids, database_ids, query_sets, database_sets, set_bytes), s.filter,
-                                      window, at<double>(precision_sum), at<int64_t>(hits), at<int64_t>(relevant),
-                                      threads);
+        cpu::average_precision_counts(
+            s.queries, s.database, labels(query_ids, database_ids, query_sets, database_sets, set_bytes), s.filter,
+            window, at<double>(precision_sum), at<int64_t>(hits), at<int64_t>(relevant), threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "query_ids"_a, "database_ids"_a, "query_sets"_a,
-      "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "window"_a, "precision_sum"_a, "hits"_a, "relevant"_a,
-      "threads"_a, NoGil());
+      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "query_ids"_a, "database_ids"_a,
+      "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "window"_a, "precision_sum"_a, "hits"_a,
+      "relevant"_a, "threads"_a, NoGil());
 
 #if defined(FASTHASH_WITH_CUDA)
   auto cuda_module = m.def_submodule("cuda", "The same functions on device addresses.");

@@ -9,17 +9,19 @@
 
 namespace fasthash::cpu {
 
-inline int words_of(int64_t bytes) { return static_cast<int>((bytes + 7) / 8); }
+inline int words_of(int64_t bytes) {
+  return static_cast<int>((bytes + 7) / 8);
+}
 
 // Query rows as words, zero-padded: (rows, words).
 std::vector<uint64_t> query_words(Codes queries, int64_t begin, int64_t end);
 
-// Interleaves `count` rows of a table: those at `indices`, or first, first + 1, ... where that is null. The last group is
-// padded with zero codes.
+// Interleaves `count` rows of a table: those at `indices`, or first, first + 1, ... where that is null. The
+// last group is padded with zero codes.
 void interleave(Codes table, const int64_t* indices, int64_t first, int64_t count, uint64_t* out);
 
-// Walks the rows begin..end of a database. Masked rows are left out here, once, so that no kernel meets them. Blocks
-// fit the L1 cache, so that all queries of a batch can visit one before the next is made.
+// Walks the rows begin..end of a database. Masked rows are left out here, once, so that no kernel meets them.
+// Blocks fit the L1 cache, so that all queries of a batch can visit one before the next is made.
 class BlockReader {
  public:
   BlockReader(Codes database, const uint8_t* mask, int64_t begin, int64_t end);

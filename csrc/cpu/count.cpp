@@ -76,8 +76,8 @@ void average_precision_counts(Codes queries, Codes database, Labels labels, Filt
     precision_sum[q] = 0;
     hits[q] = 0;
   }
-  // Second pass, in index order: the counts run on and are the rank of each code. One query is one thread's, so the
-  // order of the sum is that of the database whatever the number of threads.
+  // Second pass, in index order: the counts run on and are the rank of each code. One query is one thread's,
+  // so the order of the sum is that of the database whatever the number of threads.
   const int64_t batch = std::clamp<int64_t>((queries.rows + threads - 1) / threads, 1, kMostQueries);
   parallel_for((queries.rows + batch - 1) / batch, threads, [&](int64_t number) {
     const int64_t first = number * batch;

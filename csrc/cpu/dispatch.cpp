@@ -7,14 +7,15 @@
 namespace fasthash::cpu {
 namespace {
 
-// Asked of CPUID and the operating system's state bits only (the compiler's builtin does both), never by trying.
+// Asked of CPUID and the operating system's state bits only (the compiler's builtin does both), never by
+// trying.
 std::vector<const Level*> detect() {
   std::vector<const Level*> found{&scalar_level};
 #if defined(FASTHASH_X86)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) found.push_back(&avx2_level);
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq")) {
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512vpopcntdq")) {
     found.push_back(&avx512_level);
   }
 #endif
@@ -60,8 +61,12 @@ const Level& level() {
   return *current;
 }
 
-const Level* last_level() { return served.load(std::memory_order_relaxed); }
+const Level* last_level() {
+  return served.load(std::memory_order_relaxed);
+}
 
-void set_level(const std::string& name) { chosen() = find(name); }
+void set_level(const std::string& name) {
+  chosen() = find(name);
+}
 
 }  // namespace fasthash::cpu

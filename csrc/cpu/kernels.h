@@ -83,8 +83,8 @@ __attribute__((noinline)) void append(Selection& selection, uint32_t hits, typen
   }
 }
 
-// Q queries against one block. Sums start at -threshold, so that the sign bits of all Q sums can be tested at once and
-// the straight path has one branch for Q * V::kWide pairs. W = words, known at compile time, or 0.
+// Q queries against one block. Sums start at -threshold, so that the sign bits of all Q sums can be tested at
+// once and the straight path has one branch for Q * V::kWide pairs. W = words, known at compile time, or 0.
 template <class V, int Q, int W>
 void scan_queries(const uint64_t* queries, const Block& block, int run_time_words, Selection* selections) {
   using Type = typename V::Type;
@@ -147,11 +147,16 @@ void scan_words(const uint64_t* queries, int count, const Block& block, int word
 template <class V>
 void scan(const uint64_t* queries, int count, const Block& block, int words, Selection* selections) {
   switch (words) {
-    case 1: return scan_words<V, 1>(queries, count, block, words, selections);
-    case 2: return scan_words<V, 2>(queries, count, block, words, selections);
-    case 3: return scan_words<V, 3>(queries, count, block, words, selections);
-    case 4: return scan_words<V, 4>(queries, count, block, words, selections);
-    default: return scan_words<V, 0>(queries, count, block, words, selections);
+    case 1:
+      return scan_words<V, 1>(queries, count, block, words, selections);
+    case 2:
+      return scan_words<V, 2>(queries, count, block, words, selections);
+    case 3:
+      return scan_words<V, 3>(queries, count, block, words, selections);
+    case 4:
+      return scan_words<V, 4>(queries, count, block, words, selections);
+    default:
+      return scan_words<V, 0>(queries, count, block, words, selections);
   }
 }
 
@@ -180,10 +185,18 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
   const auto* bytes = static_cast<const uint8_t*>(row);
   for (int64_t w = 0; w < words; ++w, bytes += 64 * width) {
     switch (width) {
-      case 1: out[w] = V::template sign_word<int8_t>(bytes, limit); break;
-      case 2: out[w] = V::template sign_word<int16_t>(bytes, limit); break;
-      case 4: out[w] = V::template sign_word<int32_t>(bytes, limit); break;
-      default: out[w] = V::template sign_word<int64_t>(bytes, limit); break;
+      case 1:
+        out[w] = V::template sign_word<int8_t>(bytes, limit);
+        break;
+      case 2:
+        out[w] = V::template sign_word<int16_t>(bytes, limit);
+        break;
+      case 4:
+        out[w] = V::template sign_word<int32_t>(bytes, limit);
+        break;
+      default:
+        out[w] = V::template sign_word<int64_t>(bytes, limit);
+        break;
     }
   }
 }
@@ -191,8 +204,8 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
 }  // namespace
 
 // Defines the exported table of a level source.
-#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                        \
-  const Level VARIABLE = {NAME,    COMPILED_FOR,  count_block<V, Xor>, count_block<V, And>, scan<V>, \
-                          sign_words<V>, unpack_bytes, widen}
+#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                              \
+  const Level VARIABLE = {NAME,    COMPILED_FOR,  count_block<V, Xor>, count_block<V, And>, \
+                          scan<V>, sign_words<V>, unpack_bytes,        widen}
 
 }  // namespace fasthash::cpu

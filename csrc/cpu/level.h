@@ -1,21 +1,22 @@
-// What one CPU level offers, and what it is asked with. Plain data only: level sources share no inline function with
-// the rest, since the linker may keep the copy of the highest level for everyone.
+// What one CPU level offers, and what it is asked with. Plain data only: level sources share no inline
+// function with the rest, since the linker may keep the copy of the highest level for everyone.
 #pragma once
 
 #include <cstdint>
 
 namespace fasthash::cpu {
 
-// Codes are met in groups of eight, word by word: group g holds word w of its eight codes at groups[(g * words + w) * 8].
+// Codes are met in groups of eight, word by word: group g holds word w of its eight codes at groups[(g *
+// words + w) * 8].
 inline constexpr int kLanes = 8;
 
 // One query's candidates during a scan in index order.
 struct Selection {
-  uint64_t* keys;     // distance << 48 | index, in the order of the scan
+  uint64_t* keys;  // distance << 48 | index, in the order of the scan
   int64_t size;
-  int64_t capacity;   // at least size + 1 whenever a scan begins
-  int64_t threshold;  // a code is taken when distance < threshold
-  int64_t exclude;    // one index never taken, -1 = none
+  int64_t capacity;               // at least size + 1 whenever a scan begins
+  int64_t threshold;              // a code is taken when distance < threshold
+  int64_t exclude;                // one index never taken, -1 = none
   void (*make_room)(Selection*);  // called when size == capacity: prunes (and lowers threshold) or grows
   void* owner;
 };

@@ -28,9 +28,7 @@ struct Avx2 {
   }
   static Type add_partial(Type a, Type b) { return _mm256_add_epi8(a, b); }
   static Type finish(Type x) { return _mm256_sad_epu8(x, _mm256_setzero_si256()); }
-  static uint32_t negative(Type x) {
-    return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(x)));
-  }
+  static uint32_t negative(Type x) { return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(x))); }
   static void store(Type x, int64_t* out) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), x); }
   static void store_u16(Type x, uint16_t* out) {
     int64_t lanes[4];

@@ -1,4 +1,5 @@
-// Every pair of a task, one query and one block at a time: for kernels that count pairs instead of choosing codes.
+// Every pair of a task, one query and one block at a time: for kernels that count pairs instead of choosing
+// codes.
 #pragma once
 
 #include <algorithm>

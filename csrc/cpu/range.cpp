@@ -1,4 +1,5 @@
-// Range search: one scan appends what lies within the radius, counting puts it in order once the caller has room.
+// Range search: one scan appends what lies within the radius, counting puts it in order once the caller has
+// room.
 #include "fasthash/select.h"
 #include "scan.h"
 #include "threads.h"

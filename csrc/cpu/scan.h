@@ -10,9 +10,15 @@
 
 namespace fasthash::cpu {
 
-inline int64_t distance_of(uint64_t key) { return static_cast<int64_t>(key >> 48); }
-inline int64_t index_of(uint64_t key) { return static_cast<int64_t>(key & 0xFFFFFFFFFFFFu); }
-inline int64_t excluded(Filter filter, int64_t query) { return filter.exclude != nullptr ? filter.exclude[query] : -1; }
+inline int64_t distance_of(uint64_t key) {
+  return static_cast<int64_t>(key >> 48);
+}
+inline int64_t index_of(uint64_t key) {
+  return static_cast<int64_t>(key & 0xFFFFFFFFFFFFu);
+}
+inline int64_t excluded(Filter filter, int64_t query) {
+  return filter.exclude != nullptr ? filter.exclude[query] : -1;
+}
 
 // The place of a database row in a block, or -1.
 inline int64_t place_in(const Block& block, int64_t row) {
@@ -29,8 +35,8 @@ struct Task {
   int64_t part;
 };
 
-// Many queries are cut into batches, few queries meet parts of the database. The result does not depend on the cut,
-// since the order by (distance, index) is total.
+// Many queries are cut into batches, few queries meet parts of the database. The result does not depend on
+// the cut, since the order by (distance, index) is total.
 class Cut {
  public:
   Cut(int64_t queries, int64_t codes, int threads, int64_t most_queries) : queries_(queries), codes_(codes) {

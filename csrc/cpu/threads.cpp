@@ -78,8 +78,8 @@ class Pool {
   size_t workers_ = 0;
 };
 
-// Never destroyed: workers wait in it until the process ends. A forked child has no workers, and may hold a locked
-// mutex, so it forgets the parent's pool and makes one when it needs one.
+// Never destroyed: workers wait in it until the process ends. A forked child has no workers, and may hold a
+// locked mutex, so it forgets the parent's pool and makes one when it needs one.
 std::atomic<Pool*> the_pool{nullptr};
 
 Pool& pool() {

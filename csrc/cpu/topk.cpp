@@ -1,5 +1,6 @@
-// Top-k by threshold, append and count: a code below the query's threshold is appended; a full buffer is pruned to the k
-// nearest, which lowers the threshold. Distances take at most bits + 1 values, so counting does the work of sorting.
+// Top-k by threshold, append and count: a code below the query's threshold is appended; a full buffer is
+// pruned to the k nearest, which lowers the threshold. Distances take at most bits + 1 values, so counting
+// does the work of sorting.
 #include <utility>
 
 #include "fasthash/select.h"
@@ -9,17 +10,17 @@
 namespace fasthash::cpu {
 namespace {
 
-constexpr int64_t kMostQueries = 256;         // of a batch: its selections stay in the L2 cache
-constexpr int64_t kBatchBytes = 16 << 20;     // of its selections, unless one query alone needs more
-constexpr int64_t kLeastRoom = 48;            // beyond k, so that small k does not prune at every step
+constexpr int64_t kMostQueries = 256;      // of a batch: its selections stay in the L2 cache
+constexpr int64_t kBatchBytes = 16 << 20;  // of its selections, unless one query alone needs more
+constexpr int64_t kLeastRoom = 48;         // beyond k, so that small k does not prune at every step
 
 // Counts keys by distance; one for each task.
 class Counter {
  public:
   Counter(int64_t k, int64_t bits) : k_(k), counts_(static_cast<size_t>(bits + 1)) {}
 
-  // Keeps the k nearest of a selection, in scan order. A later code at the distance of the last one cannot win any
-  // more, for its index is higher: from here on only smaller distances are taken.
+  // Keeps the k nearest of a selection, in scan order. A later code at the distance of the last one cannot
+  // win any more, for its index is higher: from here on only smaller distances are taken.
   void prune(Selection& selection) {
     if (selection.size < k_) return;
     count(selection.keys, selection.size);
@@ -61,7 +62,9 @@ class Counter {
   std::vector<int64_t> counts_;
 };
 
-void make_room(Selection* selection) { static_cast<Counter*>(selection->owner)->prune(*selection); }
+void make_room(Selection* selection) {
+  static_cast<Counter*>(selection->owner)->prune(*selection);
+}
 
 // Keys that a query's buffer holds in a scan of `codes` codes; one more than it can fill is never asked for.
 int64_t room(int64_t k, int64_t codes) {
@@ -98,7 +101,7 @@ void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32
       } else {
         counter.prune(selection);
         waiting[static_cast<size_t>(i * cut.parts() + task.part)].assign(selection.keys,
-                                                                        selection.keys + selection.size);
+                                                                         selection.keys + selection.size);
       }
     }
   });

@@ -1,4 +1,4 @@
-"""Every op equals its NumPy twin exactly: at every CPU level, for odd sizes, ties, filters and any number of threads."""
+"""Every op equals its NumPy twin: at every CPU level, for odd sizes, ties, filters and any number of threads."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ void hamming_histogram(Codes queries, Codes database, Filter filter, int64_t* ou
 // out (queries.rows, D + 1, 2): [all, relevant]; relevant = a shared label.
 void relevance_histogram(Codes queries, Codes database, Labels labels, Filter filter, int64_t* out, int threads);
 // Over the first `window` ranks of each query in (distance, index) order, relevant items only:
-// precision_sum (q,) = sum of (relevant so far / rank), hits (q,) = their number; relevant (q,) = all of the database.
+// precision_sum (q,) = sum of (relevant so far / rank), hits (q,) = their number; relevant (q,) = all of the
+// database.
 void average_precision_counts(Codes queries, Codes database, Labels labels, Filter filter, int64_t window,
                               double* precision_sum, int64_t* hits, int64_t* relevant, int threads);
 }  // namespace cpu

@@ -5,11 +5,13 @@
 
 namespace fasthash {
 
-// How to see `x > 0` in the raw bits of an element: read as a signed integer of `width` bytes, x > 0 exactly when
-// 0 < value <= limit. The limit cuts off the NaNs of a float type; integers have none, so theirs is the largest value.
+// How to see `x > 0` in the raw bits of an element: read as a signed integer of `width` bytes, x > 0 exactly
+// when 0 < value <= limit. The limit cuts off the NaNs of a float type; integers have none, so theirs is the
+// largest value.
 struct Element {
   int width;      // 1, 2, 4 or 8 bytes
-  int64_t limit;  // float16 0x7C00, bfloat16 0x7F80, float32 0x7F800000, float64 0x7FF0...0, integers their maximum
+  int64_t limit;  // float16 0x7C00, bfloat16 0x7F80, float32 0x7F800000, float64 0x7FF0...0, integers their
+                  // maximum
 };
 
 namespace cpu {

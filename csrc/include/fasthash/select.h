@@ -34,8 +34,8 @@ int64_t topk_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t
 void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
                   void* workspace, int64_t workspace_bytes, StreamHandle stream);
 
-// Range search in two calls around the caller's allocation: counts (queries.rows,) first, then the codes; both with
-// the same workspace, which carries the places from one to the other.
+// Range search in two calls around the caller's allocation: counts (queries.rows,) first, then the codes;
+// both with the same workspace, which carries the places from one to the other.
 int64_t range_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t radius);
 void hamming_range_count(Codes queries, Codes database, int64_t radius, Filter filter, int64_t* counts, void* workspace,
                          int64_t workspace_bytes, StreamHandle stream);

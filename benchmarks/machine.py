@@ -1,0 +1,56 @@
+"""The machine card that goes with every figure."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import fasthash
+
+
+def cpu_model() -> str:
+    """The processor's name, and its family and model where the name says little."""
+    fields: dict[str, str] = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    if not fields:
+        return platform.processor() or platform.machine()
+    return f"{fields.get('model name')} (family {fields.get('cpu family')}, model {fields.get('model')})"
+
+
+def commit() -> str:
+    """The commit measured, marked when the tree has changes."""
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def card(*packages: str) -> dict[str, Any]:
+    """CPU, cores, level, versions, commit and date."""
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "cpu_level": fasthash._native._C.cpu_level(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "compiler": fasthash.build_info()["compiler"],
+        "versions": {name: importlib.metadata.version(name) for name in ("fasthash", "torch", "numpy", *packages)},
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+    }

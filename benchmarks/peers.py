@@ -1,0 +1,95 @@
+"""Exact top-k beside FAISS IndexBinaryFlat: one run, the same random codes, results compared before anything is timed.
+
+    python benchmarks/peers.py [--codes 1000000] [--queries 256] [--repeats 7] [--threads 2]
+
+Repeats of all contestants take turns, so that a slow moment of the machine meets each of them. Writes
+benchmarks/results/topk_faiss.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import numpy as np
+import torch
+from machine import card
+
+import fasthash
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def contestants(database: np.ndarray, queries: np.ndarray, k: int) -> dict[str, Callable[[], np.ndarray]]:
+    """Each gives the distances (q, k). FAISS breaks ties by arrival, so indices are not compared."""
+    index = faiss.IndexBinaryFlat(8 * database.shape[1])
+    index.add(database)
+
+    def search(use_heap: bool) -> np.ndarray:
+        index.use_heap = use_heap
+        return index.search(queries, k)[0]
+
+    return {
+        "fasthash": lambda: fasthash.hamming_topk(queries, database, k)[0],
+        "faiss heap": lambda: search(True),
+        "faiss counting": lambda: search(False),
+    }
+
+
+def measure(calls: dict[str, Callable[[], np.ndarray]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each repeat, after one call of each whose results must agree."""
+    results = {name: call() for name, call in calls.items()}
+    for name, result in results.items():
+        np.testing.assert_array_equal(result, results["fasthash"], err_msg=name)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--codes", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    faiss.omp_set_num_threads(options.threads)
+    rng = np.random.default_rng(0)
+    rows = []
+    print(f"{'bits':>5} {'k':>5}  {'fasthash ms':>20} {'faiss heap ms':>20} {'faiss counting ms':>20}  ratio")
+    for bits in (64, 128, 256, 512, 1024):
+        database = rng.integers(0, 256, (options.codes, bits // 8), dtype=np.uint8)
+        queries = rng.integers(0, 256, (options.queries, bits // 8), dtype=np.uint8)
+        for k in (10, 100, 1000):
+            seconds = measure(contestants(database, queries, k), options.repeats)
+            median = {name: float(np.median(values)) for name, values in seconds.items()}
+            ratio = min(median["faiss heap"], median["faiss counting"]) / median["fasthash"]
+            shown = [f"{1e3 * median[n]:.1f} [{1e3 * min(s):.1f} {1e3 * max(s):.1f}]" for n, s in seconds.items()]
+            print(f"{bits:>5} {k:>5}  " + " ".join(f"{x:>20}" for x in shown) + f"  {ratio:.1f}x", flush=True)
+            pairs = options.codes * options.queries
+            rows.append(
+                {
+                    "bits": bits,
+                    "k": k,
+                    "seconds": seconds,
+                    "ratio_to_best_faiss": ratio,
+                    "gbit_pairs_per_second": pairs * bits / median["fasthash"] / 1e9,
+                }
+            )
+    RESULTS.mkdir(exist_ok=True)
+    result = {"machine": card("faiss-cpu"), "options": vars(options), "rows": rows}
+    (RESULTS / "topk_faiss.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(f"median [least most] of {options.repeats}; written to {RESULTS / 'topk_faiss.json'}")
+
+
+if __name__ == "__main__":
+    main()
