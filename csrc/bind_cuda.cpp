@@ -1,0 +1,296 @@
+#include "bind_cuda.h"
+
+#include <stdexcept>
+#include <string>
+
+#ifndef FASTHASH_EMULATION
+#include <cuda_runtime_api.h>
+#endif
+
+#include "fasthash/count.h"
+#include "fasthash/distance.h"
+#include "fasthash/pack.h"
+#include "fasthash/select.h"
+
+namespace py = pybind11;
+using namespace pybind11::literals;
+
+namespace fasthash {
+namespace {
+
+using Address = uintptr_t;
+using NoGil = py::call_guard<py::gil_scoped_release>;
+
+// Makes a device current for the length of a call.
+class DeviceGuard {
+ public:
+#ifdef FASTHASH_EMULATION
+  explicit DeviceGuard(int) {}
+#else
+  explicit DeviceGuard(int device) {
+    if (device < 0) return;
+    check(cudaGetDevice(&previous_));
+    if (previous_ == device) {
+      previous_ = -1;
+    } else {
+      check(cudaSetDevice(device));
+    }
+  }
+  ~DeviceGuard() {
+    if (previous_ >= 0) cudaSetDevice(previous_);
+  }
+
+ private:
+  static void check(cudaError_t error) {
+    if (error == cudaSuccess) return;
+    cudaGetLastError();
+    throw std::runtime_error(std::string("device: ") + cudaGetErrorName(error) + ", " + cudaGetErrorString(error));
+  }
+
+  int previous_ = -1;
+#endif
+
+ public:
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+};
+
+template <class T>
+T* pointer(Address address) {
+  return reinterpret_cast<T*>(address);
+}
+
+// What a search is about.
+struct Sides {
+  Codes queries;
+  Codes database;
+  Filter filter;
+};
+
+// The second check of what Python has checked: a wrong size here would be a memory error. Each throws
+// std::invalid_argument (ValueError) with the op, the argument, what was expected and what came.
+class Check {
+ public:
+  explicit Check(const char* op) : op_(op) {}
+
+  void at_least(const char* name, int64_t value, int64_t least) const {
+    if (value < least) refuse(name, "at least " + std::to_string(least), std::to_string(value));
+  }
+  void address(const char* name, Address address, bool needed) const {
+    if (needed && address == 0) refuse(name, "an address", "null");
+  }
+  void workspace(Address workspace, int64_t got, int64_t needed) const {
+    address("workspace", workspace, needed > 0);
+    if (workspace % alignof(int64_t) != 0) refuse("workspace", "an address divisible by 8", std::to_string(workspace));
+    at_least("workspace_bytes", got, needed);
+  }
+  Codes codes(const char* name, Address data, int64_t rows, int64_t bytes) const {
+    if (rows < 0) refuse(std::string(name) + " rows", "at least 0", std::to_string(rows));
+    if (bytes < 1 || bytes > kMaxBytes) {
+      refuse(std::string(name) + " bytes", "1 to " + std::to_string(kMaxBytes), std::to_string(bytes));
+    }
+    address(name, data, rows > 0);
+    return {pointer<const uint8_t>(data), rows, bytes};
+  }
+  void same_width(const Codes& a, const Codes& b) const {
+    if (a.bytes == b.bytes) return;
+    refuse("bytes", "codes of one width", std::to_string(a.bytes) + " and " + std::to_string(b.bytes));
+  }
+  Sides sides(Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+              int64_t database_bytes, Address mask, Address exclude) const {
+    const Sides sides{codes("queries", queries, query_rows, query_bytes),
+                      codes("database", database, database_rows, database_bytes),
+                      {pointer<const uint8_t>(mask), pointer<const int64_t>(exclude)}};
+    same_width(sides.queries, sides.database);
+    return sides;
+  }
+  Labels labels(const Sides& sides, Address query_ids, Address database_ids,
+                Address query_sets, Address database_sets, int64_t set_bytes) const {
+    at_least("set_bytes", set_bytes, 0);
+    const bool ids = query_ids != 0 || database_ids != 0;
+    const bool sets = !ids && set_bytes > 0;
+    address("query_ids", query_ids, ids && sides.queries.rows > 0);
+    address("database_ids", database_ids, ids && sides.database.rows > 0);
+    address("query_sets", query_sets, sets && sides.queries.rows > 0);
+    address("database_sets", database_sets, sets && sides.database.rows > 0);
+    return {pointer<const int64_t>(query_ids), pointer<const int64_t>(database_ids),
+            pointer<const uint8_t>(query_sets), pointer<const uint8_t>(database_sets), set_bytes};
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& name, const std::string& expected, const std::string& got) const {
+    throw std::invalid_argument(std::string(op_) + ": " + name + ": expected " + expected + ", got " + got);
+  }
+
+  const char* op_;
+};
+
+}  // namespace
+
+void bind_cuda(py::module_& m) {
+  m.def(
+      "pack",
+      [](Address x, int width, int64_t limit, int64_t rows, int64_t bits, int64_t row_stride, Address codes,
+         Address stream, int device) {
+        const Check check("pack");
+        check.at_least("rows", rows, 0);
+        check.at_least("bits", bits, 1);
+        check.at_least("row_stride", row_stride, 0);
+        check.address("x", x, rows > 0);
+        check.address("codes", codes, rows > 0);
+        const DeviceGuard guard(device);
+        cuda::pack(pointer<const void>(x), {width, limit}, rows, bits, row_stride, pointer<uint8_t>(codes), stream);
+      },
+      "x"_a, "width"_a, "limit"_a, "rows"_a, "bits"_a, "row_stride"_a, "codes"_a, "stream"_a, "device"_a, NoGil());
+  m.def(
+      "unpack",
+      [](Address codes, int64_t rows, int64_t bits, Address out, Address stream, int device) {
+        const Check check("unpack");
+        check.at_least("rows", rows, 0);
+        check.at_least("bits", bits, 1);
+        check.address("codes", codes, rows > 0);
+        check.address("out", out, rows > 0);
+        const DeviceGuard guard(device);
+        cuda::unpack(pointer<const uint8_t>(codes), rows, bits, pointer<float>(out), stream);
+      },
+      "codes"_a, "rows"_a, "bits"_a, "out"_a, "stream"_a, "device"_a, NoGil());
+
+  const auto matrix = [&m](const char* op, void (*kernel)(Codes, Codes, int32_t*, cuda::StreamHandle)) {
+    m.def(
+        op,
+        [op, kernel](Address a, int64_t a_rows, int64_t a_bytes, Address b, int64_t b_rows, int64_t b_bytes,
+                     Address out, Address stream, int device) {
+          const Check check(op);
+          const Codes left = check.codes("a", a, a_rows, a_bytes);
+          const Codes right = check.codes("b", b, b_rows, b_bytes);
+          check.same_width(left, right);
+          check.address("out", out, a_rows > 0 && b_rows > 0);
+          const DeviceGuard guard(device);
+          kernel(left, right, pointer<int32_t>(out), stream);
+        },
+        "a"_a, "a_rows"_a, "a_bytes"_a, "b"_a, "b_rows"_a, "b_bytes"_a, "out"_a, "stream"_a, "device"_a, NoGil());
+  };
+  matrix("hamming_distance", &cuda::hamming_distance);
+  matrix("label_overlap", &cuda::label_overlap);
+
+  m.def("topk_workspace", &cuda::topk_workspace, "queries"_a, "database"_a, "bytes"_a, "k"_a);
+  m.def(
+      "hamming_topk",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, int64_t k, Address mask, Address exclude, Address distances, Address indices,
+         Address workspace, int64_t workspace_bytes, Address stream, int device) {
+        const Check check("hamming_topk");
+        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
+                                    exclude);
+        check.at_least("k", k, 1);
+        check.address("distances", distances, query_rows > 0);
+        check.address("indices", indices, query_rows > 0);
+        check.workspace(workspace, workspace_bytes,
+                        cuda::topk_workspace(query_rows, database_rows, query_bytes, k));
+        const DeviceGuard guard(device);
+        cuda::hamming_topk(s.queries, s.database, k, s.filter, pointer<int32_t>(distances),
+                           pointer<int64_t>(indices), pointer<void>(workspace), workspace_bytes, stream);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "k"_a,
+      "mask"_a, "exclude"_a, "distances"_a, "indices"_a, "workspace"_a, "workspace_bytes"_a, "stream"_a, "device"_a,
+      NoGil());
+
+  m.def("range_workspace", &cuda::range_workspace, "queries"_a, "database"_a, "bytes"_a, "radius"_a);
+  m.def(
+      "hamming_range_count",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, int64_t radius, Address mask, Address exclude, Address counts, Address workspace,
+         int64_t workspace_bytes, Address stream, int device) {
+        const Check check("hamming_range_count");
+        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
+                                    exclude);
+        check.at_least("radius", radius, 0);
+        check.address("counts", counts, query_rows > 0);
+        check.workspace(workspace, workspace_bytes,
+                        cuda::range_workspace(query_rows, database_rows, query_bytes, radius));
+        const DeviceGuard guard(device);
+        cuda::hamming_range_count(s.queries, s.database, radius, s.filter, pointer<int64_t>(counts),
+                                  pointer<void>(workspace), workspace_bytes, stream);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "radius"_a,
+      "mask"_a, "exclude"_a, "counts"_a, "workspace"_a, "workspace_bytes"_a, "stream"_a, "device"_a, NoGil());
+  m.def(
+      "hamming_range_write",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, int64_t radius, Address mask, Address exclude, Address offsets, Address distances,
+         Address indices, Address workspace, int64_t workspace_bytes, Address stream, int device) {
+        const Check check("hamming_range_write");
+        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
+                                    exclude);
+        check.at_least("radius", radius, 0);
+        check.address("offsets", offsets, query_rows > 0);  // outputs may be null: there may be nothing to write
+        check.workspace(workspace, workspace_bytes,
+                        cuda::range_workspace(query_rows, database_rows, query_bytes, radius));
+        const DeviceGuard guard(device);
+        cuda::hamming_range_write(s.queries, s.database, radius, s.filter, pointer<const int64_t>(offsets),
+                                  pointer<int32_t>(distances), pointer<int64_t>(indices), pointer<void>(workspace),
+                                  workspace_bytes, stream);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "radius"_a,
+      "mask"_a, "exclude"_a, "offsets"_a, "distances"_a, "indices"_a, "workspace"_a, "workspace_bytes"_a, "stream"_a,
+      "device"_a, NoGil());
+
+  m.def(
+      "hamming_histogram",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, Address mask, Address exclude, Address out, Address stream, int device) {
+        const Check check("hamming_histogram");
+        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
+                                    exclude);
+        check.address("out", out, query_rows > 0);
+        const DeviceGuard guard(device);
+        cuda::hamming_histogram(s.queries, s.database, s.filter, pointer<int64_t>(out), stream);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "mask"_a,
+      "exclude"_a, "out"_a, "stream"_a, "device"_a, NoGil());
+  m.def(
+      "relevance_histogram",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
+         int64_t set_bytes, Address mask, Address exclude, Address out, Address stream, int device) {
+        const Check check("relevance_histogram");
+        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
+                                    exclude);
+        const Labels labels = check.labels(s, query_ids, database_ids, query_sets, database_sets, set_bytes);
+        check.address("out", out, query_rows > 0);
+        const DeviceGuard guard(device);
+        cuda::relevance_histogram(s.queries, s.database, labels, s.filter, pointer<int64_t>(out), stream);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a,
+      "query_ids"_a, "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a,
+      "out"_a, "stream"_a, "device"_a, NoGil());
+
+  m.def("average_precision_workspace", &cuda::average_precision_workspace, "queries"_a, "database"_a, "bytes"_a);
+  m.def(
+      "average_precision_counts",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
+         int64_t set_bytes, Address mask, Address exclude, int64_t window, Address precision_sum, Address hits,
+         Address relevant, Address workspace, int64_t workspace_bytes, Address stream, int device) {
+        const Check check("average_precision_counts");
+        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
+                                    exclude);
+        const Labels labels = check.labels(s, query_ids, database_ids, query_sets, database_sets, set_bytes);
+        check.at_least("window", window, 0);
+        check.address("precision_sum", precision_sum, query_rows > 0);
+        check.address("hits", hits, query_rows > 0);
+        check.address("relevant", relevant, query_rows > 0);
+        check.workspace(workspace, workspace_bytes,
+                        cuda::average_precision_workspace(query_rows, database_rows, query_bytes));
+        const DeviceGuard guard(device);
+        cuda::average_precision_counts(s.queries, s.database, labels, s.filter, window,
+                                       pointer<double>(precision_sum), pointer<int64_t>(hits),
+                                       pointer<int64_t>(relevant), pointer<void>(workspace), workspace_bytes, stream);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a,
+      "query_ids"_a, "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a,
+      "window"_a, "precision_sum"_a, "hits"_a, "relevant"_a, "workspace"_a, "workspace_bytes"_a, "stream"_a,
+      "device"_a, NoGil());
+}
+
+}  // namespace fasthash

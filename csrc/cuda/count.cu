@@ -1,0 +1,129 @@
+// Counts by distance, and the sums of average precision in index order.
+#include "fasthash/count.h"
+
+#include "table.cuh"
+
+namespace fasthash::cuda {
+namespace {
+
+// What a part adds to a query's sums; lies in the extra words of a table.
+struct Partial {
+  double precision_sum;
+  int64_t hits;
+};
+constexpr int64_t kPartialWords = sizeof(Partial) / sizeof(int64_t);
+
+// Needs a placed table of two channels, and uses it up: its counts move on with the items. The items of a part are
+// added in index order by lane, the lanes by a tree, the parts (sum_kernel) in order: always the same sum.
+__global__ void __launch_bounds__(kMaxThreads)
+    precision_kernel(Scan scan, Relevance relevance, Table table, int64_t window, Partial* partials) {
+  const int lane = lane_index();
+  for_each_part(scan, [&](int64_t query, int64_t part, int64_t begin, int64_t end) {
+    const bool active = query < scan.queries.rows;
+    const Allowed allowed = allowed_rows(scan, query, end);
+    const int64_t cutoff = active ? table.cutoff[query] : -1;
+    const int64_t* starts = table.starts + query * table.bins * 2;
+    int64_t* next = table.counts + (query * scan.parts + part) * table.bins * 2;
+    double sum = 0;
+    int64_t hits = 0;
+
+    scan_part<Xor>(scan, query, begin, end, [&](int64_t row, int distance) {
+      const bool counted = distance <= cutoff && allowed(row);
+      if (!__any_sync(kWholeWarp, counted)) return;
+      const bool relevant = counted && is_relevant(relevance, query, row);
+      const unsigned equals = __match_any_sync(kWholeWarp, counted ? distance : -1);
+      const unsigned relevant_equals = __ballot_sync(kWholeWarp, relevant) & equals;
+      const int leader = __ffs(equals) - 1;
+      int64_t all_before = 0;
+      int64_t relevant_before = 0;
+      if (counted && lane == leader) {
+        all_before = next[2 * distance];
+        relevant_before = next[2 * distance + 1];
+        next[2 * distance] = all_before + __popc(equals);
+        next[2 * distance + 1] = relevant_before + __popc(relevant_equals);
+      }
+      all_before = __shfl_sync(kWholeWarp, all_before, leader);
+      relevant_before = __shfl_sync(kWholeWarp, relevant_before, leader);
+      __syncwarp();  // the next leader of this distance reads what this one wrote
+      if (!relevant) return;
+      const int64_t rank = starts[2 * distance] + all_before + __popc(equals & lanes_below(lane)) + 1;
+      const int64_t hit =
+          starts[2 * distance + 1] + relevant_before + __popc(relevant_equals & lanes_below(lane)) + 1;
+      if (rank <= window) {
+        sum += static_cast<double>(hit) / static_cast<double>(rank);
+        ++hits;
+      }
+    });
+
+    for (int delta = kLanes / 2; delta > 0; delta /= 2) {
+      sum += __shfl_down_sync(kWholeWarp, sum, delta);
+      hits += __shfl_down_sync(kWholeWarp, hits, delta);
+    }
+    if (active && lane == 0) partials[query * scan.parts + part] = {sum, hits};
+  });
+}
+
+__global__ void __launch_bounds__(kMaxThreads)
+    sum_kernel(const Partial* partials, const int64_t* found, int64_t queries, int64_t parts, double* precision_sum,
+               int64_t* hits, int64_t* relevant) {
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t query = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; query < queries; query += step) {
+    Partial total{0, 0};
+    for (int64_t part = 0; part < parts; ++part) {
+      total.precision_sum += partials[query * parts + part].precision_sum;
+      total.hits += partials[query * parts + part].hits;
+    }
+    precision_sum[query] = total.precision_sum;
+    hits[query] = total.hits;
+    relevant[query] = found[2 * query + 1];
+  }
+}
+
+Scan scan_all(Codes queries, Codes database, Filter filter) {
+  return make_scan(queries, database, filter, count_parts(queries.rows, database.rows, database.rows));
+}
+
+TablePlan plan_precision(int64_t queries, int64_t database, int64_t bytes) {
+  return plan_table(queries, database, 8 * bytes + 1, 2, kPartialWords);
+}
+
+}  // namespace
+
+void hamming_histogram(Codes queries, Codes database, Filter filter, int64_t* out, StreamHandle stream) {
+  const Scan scan = scan_all(queries, database, filter);
+  count_by_distance("hamming_histogram", scan, nullptr, 8 * queries.bytes + 1, out, 1, stream);
+}
+
+void relevance_histogram(Codes queries, Codes database, Labels labels, Filter filter, int64_t* out,
+                         StreamHandle stream) {
+  const Scan scan = scan_all(queries, database, filter);
+  const Relevance relevance = relevance_of(labels, queries.rows, database.rows);
+  count_by_distance("relevance_histogram", scan, &relevance, 8 * queries.bytes + 1, out, 1, stream);
+}
+
+int64_t average_precision_workspace(int64_t queries, int64_t database, int64_t bytes) {
+  return plan_precision(queries, database, bytes).workspace();
+}
+
+void average_precision_counts(Codes queries, Codes database, Labels labels, Filter filter, int64_t window,
+                              double* precision_sum, int64_t* hits, int64_t* relevant, void* workspace, int64_t,
+                              StreamHandle stream) {
+  const char* op = "average_precision_counts";
+  const TablePlan plan = plan_precision(queries.rows, database.rows, queries.bytes);
+  for (int64_t first = 0; first < queries.rows; first += plan.group) {
+    const int64_t count = std::min(plan.group, queries.rows - first);
+    const Scan scan = make_scan(slice(queries, first, count), database, slice(filter, first), plan.parts);
+    const Relevance relevance = relevance_of(slice(labels, first), count, database.rows);
+    const Table table = make_table(plan, count, workspace);
+    Partial* partials = reinterpret_cast<Partial*>(table.extra);
+    count_by_distance(op, scan, &relevance, plan.bins, table.counts, plan.parts, stream);
+    place(op, table, count, plan.parts, window, stream);
+    const int warps = scan_warps(scan);
+    launch(op, precision_kernel, scan_blocks(scan, warps), warps * kLanes, 0, stream, scan, relevance, table, window,
+           partials);
+    launch(op, sum_kernel, ceil_div(count, kMaxThreads), kMaxThreads, 0, stream, partials, table.found, count,
+           plan.parts, precision_sum + first, hits + first, relevant + first);
+  }
+}
+
+}  // namespace fasthash::cuda

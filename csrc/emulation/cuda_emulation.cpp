@@ -1,0 +1,265 @@
+#include "cuda_emulation.h"
+
+#include <ucontext.h>
+
+#include <exception>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+namespace fasthash::emulation {
+namespace {
+
+constexpr size_t kStackBytes = 128 * 1024;
+
+enum class State { kReady, kAtBarrier, kAtMeeting, kDone };
+
+struct Thread {
+  ucontext_t context;
+  State state = State::kReady;
+  uint3 index{};
+  // What it waits for, and, after a meeting, what the lanes brought.
+  const char* primitive = "";
+  Where where;
+  unsigned mask = 0;
+  uint64_t value = 0;
+  Lanes brought{};
+};
+
+struct Memory {
+  std::unique_ptr<std::byte[]> bytes;
+  size_t size = 0;
+
+  explicit Memory(size_t size) : bytes(new std::byte[size]), size(size) { poison(); }
+  void poison() { std::fill_n(bytes.get(), size, std::byte{kPoison}); }
+};
+
+std::string text(uint3 index) {
+  std::ostringstream out;
+  out << '(' << index.x << ", " << index.y << ", " << index.z << ')';
+  return out.str();
+}
+std::string text(const Thread& thread) {
+  std::ostringstream out;
+  out << "thread " << text(thread.index) << " at " << thread.primitive << " (" << thread.where.file_name() << ':'
+      << thread.where.line() << ')';
+  return out.str();
+}
+
+// One launch: its threads are used again for each block.
+class Launch {
+ public:
+  Launch(const char* op, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
+  void run();
+
+  void barrier(Where where);
+  Lanes meet(const char* primitive, unsigned mask, uint64_t value, Where where);
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Fault(std::string(op_) + ": block " + text(blockIdx) + ": " + what);
+  }
+
+  int lane() const { return static_cast<int>(current_ % 32); }
+  const Thread& current() const { return threads_[current_]; }
+  void* dynamic_shared() { return dynamic_.bytes.get(); }
+  void* static_shared(const void* site, size_t bytes);
+
+ private:
+  static void enter();
+  void run_block();
+  void start(Thread& thread, char* stack);
+  void resume(size_t thread);
+  void wait(State state);
+  void report_stuck() const;
+
+  const char* op_;
+  dim3 grid_;
+  dim3 block_;
+  const std::function<void()>& body_;
+  std::vector<Thread> threads_;
+  Memory dynamic_;
+  std::vector<std::pair<const void*, Memory>> static_;
+  ucontext_t scheduler_{};
+  size_t current_ = 0;
+  std::exception_ptr error_;
+};
+
+thread_local Launch* running = nullptr;
+thread_local std::vector<std::unique_ptr<char[]>> stacks;  // kept from launch to launch
+thread_local uint64_t seed = 0;
+thread_local std::mt19937_64 random_order;
+
+std::vector<size_t> ordered(size_t count) {
+  std::vector<size_t> order(count);
+  std::iota(order.begin(), order.end(), size_t{0});
+  if (seed != 0) std::shuffle(order.begin(), order.end(), random_order);
+  return order;
+}
+
+uint3 unravel(size_t i, dim3 extent) {
+  return {static_cast<unsigned>(i % extent.x), static_cast<unsigned>(i / extent.x % extent.y),
+          static_cast<unsigned>(i / extent.x / extent.y)};
+}
+
+Launch::Launch(const char* op, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body)
+    : op_(op), grid_(grid), block_(block), body_(body), threads_(size_t{block.x} * block.y * block.z),
+      dynamic_(shared_bytes) {
+  for (size_t i = 0; i < threads_.size(); ++i) {
+    threads_[i].index = unravel(i, block);
+    if (i == stacks.size()) stacks.emplace_back(new char[kStackBytes]);
+  }
+}
+
+void Launch::run() {
+  blockDim = block_;
+  gridDim = grid_;
+  for (size_t block : ordered(size_t{grid_.x} * grid_.y * grid_.z)) {
+    blockIdx = unravel(block, grid_);
+    run_block();
+  }
+}
+
+void Launch::run_block() {
+  dynamic_.poison();
+  for (auto& [site, memory] : static_) memory.poison();
+  for (size_t i = 0; i < threads_.size(); ++i) start(threads_[i], stacks[i].get());
+  for (size_t done = 0; done < threads_.size();) {
+    bool moved = false;
+    for (size_t i : ordered(threads_.size())) {
+      if (threads_[i].state != State::kReady) continue;
+      resume(i);
+      moved = true;
+      if (threads_[i].state == State::kDone) ++done;
+    }
+    if (!moved) report_stuck();
+  }
+}
+
+void Launch::start(Thread& thread, char* stack) {
+  thread.state = State::kReady;
+  getcontext(&thread.context);
+  thread.context.uc_stack.ss_sp = stack;
+  thread.context.uc_stack.ss_size = kStackBytes;
+  thread.context.uc_link = &scheduler_;
+  makecontext(&thread.context, &Launch::enter, 0);
+}
+
+void Launch::resume(size_t thread) {
+  current_ = thread;
+  threadIdx = threads_[thread].index;
+  swapcontext(&scheduler_, &threads_[thread].context);
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+// The first function of a fiber. Exceptions must not leave it: they go on in the scheduler.
+void Launch::enter() {
+  try {
+    running->body_();
+  } catch (...) {
+    running->error_ = std::current_exception();
+  }
+  running->threads_[running->current_].state = State::kDone;
+}
+
+void Launch::wait(State state) {
+  Thread& thread = threads_[current_];
+  thread.state = state;
+  swapcontext(&thread.context, &scheduler_);
+}
+
+void Launch::barrier(Where where) {
+  Thread& self = threads_[current_];
+  self.primitive = "__syncthreads";
+  self.where = where;
+  for (const Thread& other : threads_) {
+    if (&other == &self || other.state == State::kAtBarrier) continue;
+    return wait(State::kAtBarrier);
+  }
+  for (const Thread& other : threads_) {
+    if (other.where.line() == where.line() && other.where.column() == where.column()) continue;
+    fail("divergent barriers: " + text(self) + ", " + text(other));
+  }
+  for (Thread& other : threads_) other.state = State::kReady;
+}
+
+Lanes Launch::meet(const char* primitive, unsigned mask, uint64_t value, Where where) {
+  Thread& self = threads_[current_];
+  self.primitive = primitive;
+  self.where = where;
+  self.mask = mask;
+  self.value = value;
+  if (!(mask >> lane() & 1)) fail(text(self) + ": the mask lacks the caller's own lane");
+  const size_t first = current_ - current_ % 32;
+  Lanes brought{};
+  for (size_t i = 0; i < 32; ++i) {
+    if (!(mask >> i & 1)) continue;
+    if (first + i >= threads_.size()) fail(text(self) + ": the mask names a lane that the block does not have");
+    const Thread& other = threads_[first + i];
+    const bool same = other.mask == mask && std::strcmp(other.primitive, primitive) == 0;
+    if (&other != &self && (other.state != State::kAtMeeting || !same)) {
+      wait(State::kAtMeeting);
+      return self.brought;
+    }
+    brought[i] = other.value;
+  }
+  for (size_t i = 0; i < 32; ++i) {
+    if (!(mask >> i & 1)) continue;
+    threads_[first + i].brought = brought;
+    threads_[first + i].state = State::kReady;
+  }
+  return brought;
+}
+
+void Launch::report_stuck() const {
+  std::ostringstream what;
+  what << "no thread can move:";
+  size_t done = 0;
+  const Thread* shown = nullptr;
+  for (const Thread& thread : threads_) {
+    if (thread.state == State::kDone) {
+      ++done;
+    } else if (shown == nullptr || std::strcmp(shown->primitive, thread.primitive) != 0 ||
+               shown->where.line() != thread.where.line()) {
+      what << ' ' << text(thread) << ';';
+      shown = &thread;
+    }
+  }
+  what << ' ' << done << " threads have ended";
+  fail(what.str());
+}
+
+void* Launch::static_shared(const void* site, size_t bytes) {
+  for (auto& [known, memory] : static_) {
+    if (known == site) return memory.bytes.get();
+  }
+  static_.emplace_back(site, Memory(bytes));
+  return static_.back().second.bytes.get();
+}
+
+}  // namespace
+
+void set_seed(uint64_t value) {
+  seed = value;
+  random_order.seed(value);
+}
+
+void launch(const char* op, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
+  Launch launch(op, grid, block, shared_bytes, thread);
+  running = &launch;
+  launch.run();
+}
+
+void* dynamic_shared() { return running->dynamic_shared(); }
+void* static_shared(const void* site, size_t bytes) { return running->static_shared(site, bytes); }
+void barrier(Where where) { running->barrier(where); }
+Lanes meet(const char* primitive, unsigned mask, uint64_t value, Where where) {
+  return running->meet(primitive, mask, value, where);
+}
+int lane() { return running->lane(); }
+void fail(const char* primitive, const std::string& what, Where) {
+  running->fail("thread " + text(threadIdx) + " at " + primitive + ": " + what);
+}
+
+}  // namespace fasthash::emulation

@@ -1,0 +1,116 @@
+// Stands in for the CUDA runtime and language, so that the kernels of csrc/cuda run on a CPU, in tests.
+//
+// Each thread of a block is a fiber. Threads run one at a time, from one meeting point (barrier, vote, shuffle) to the
+// next, in an order that set_seed() shuffles; blocks run one after another, in an order that it shuffles too. Shared
+// memory is filled with kPoison before each block. What CUDA leaves undefined is reported: a meeting that some thread
+// cannot reach, barriers at different places, a shuffle from a lane that does not take part. Nothing is said about
+// speed, and memory is sequentially consistent, unlike a GPU's.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+inline thread_local uint3 threadIdx{};
+inline thread_local uint3 blockIdx{};
+inline thread_local dim3 blockDim;
+inline thread_local dim3 gridDim;
+constexpr int warpSize = 32;
+
+using std::max;
+using std::min;
+
+namespace fasthash::emulation {
+
+using Where = std::source_location;
+using Lanes = std::array<uint64_t, 32>;
+
+constexpr unsigned char kPoison = 0xA5;
+
+// What CUDA leaves undefined, with the op, the block, the thread and the primitive.
+struct Fault : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Seed of the order of threads and blocks, from now on; 0 = in order of their indices.
+void set_seed(uint64_t seed);
+
+// Runs `thread` once for each thread of the grid.
+void launch(const char* op, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
+
+void* dynamic_shared();
+// The block's memory for the shared variable declared at `site`.
+void* static_shared(const void* site, size_t bytes);
+
+void barrier(Where where);
+// Meets the lanes of `mask`; returns what each of them brought, and 0 for all others.
+Lanes meet(const char* primitive, unsigned mask, uint64_t value, Where where);
+[[noreturn]] void fail(const char* primitive, const std::string& what, Where where);
+int lane();
+
+template <class T>
+uint64_t to_bits(T value) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(uint64_t));
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  return bits;
+}
+template <class T>
+T from_bits(uint64_t bits) {
+  T value;
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+// `source` < 0 = the caller's own value, as CUDA does past the edge of a segment.
+template <class T>
+T shuffle(const char* primitive, unsigned mask, T value, int source, Where where) {
+  const Lanes lanes = meet(primitive, mask, to_bits(value), where);
+  if (source < 0) return value;
+  if (!(mask >> source & 1)) fail(primitive, "reads lane " + std::to_string(source) + ", outside the mask", where);
+  return from_bits<T>(lanes[source]);
+}
+
+template <class T, class Combine>
+T reduce(const char* primitive, unsigned mask, T value, Where where, Combine combine) {
+  const Lanes lanes = meet(primitive, mask, to_bits(value), where);
+  T result{};
+  bool first = true;
+  for (int i = 0; i < 32; ++i) {
+    if (!(mask >> i & 1)) continue;
+    result = first ? from_bits<T>(lanes[i]) : combine(result, from_bits<T>(lanes[i]));
+    first = false;
+  }
+  return result;
+}
+
+}  // namespace fasthash::emulation
+
+#define FASTHASH_SHARED(type, name, extent) \
+  static char name##_site;                  \
+  type* const name = static_cast<type*>(    \
+      ::fasthash::emulation::static_shared(&name##_site, sizeof(type) * static_cast<size_t>(extent)))
+
+#include "cuda_primitives.h"

@@ -1,0 +1,162 @@
+// The device functions of CUDA that the kernels use, under CUDA's names.
+#pragma once
+
+#include "cuda_emulation.h"
+
+inline void __syncthreads(fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  fasthash::emulation::barrier(where);
+}
+inline void __syncwarp(unsigned mask = 0xffffffffu,
+                       fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  fasthash::emulation::meet("__syncwarp", mask, 0, where);
+}
+
+// Votes.
+
+inline unsigned __ballot_sync(unsigned mask, int predicate,
+                              fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  const auto lanes = fasthash::emulation::meet("__ballot_sync", mask, predicate != 0, where);
+  unsigned result = 0;
+  for (int i = 0; i < 32; ++i) result |= static_cast<unsigned>(lanes[i]) << i;
+  return result;
+}
+inline int __any_sync(unsigned mask, int predicate,
+                      fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  const auto lanes = fasthash::emulation::meet("__any_sync", mask, predicate != 0, where);
+  return std::any_of(lanes.begin(), lanes.end(), [](uint64_t lane) { return lane != 0; });
+}
+inline int __all_sync(unsigned mask, int predicate,
+                      fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  const auto lanes = fasthash::emulation::meet("__all_sync", mask, predicate == 0, where);
+  return std::none_of(lanes.begin(), lanes.end(), [](uint64_t lane) { return lane != 0; });
+}
+template <class T>
+unsigned __match_any_sync(unsigned mask, T value,
+                          fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  const auto lanes = fasthash::emulation::meet("__match_any_sync", mask, fasthash::emulation::to_bits(value), where);
+  unsigned result = 0;
+  for (int i = 0; i < 32; ++i) {
+    if (mask >> i & 1 && lanes[i] == fasthash::emulation::to_bits(value)) result |= 1u << i;
+  }
+  return result;
+}
+
+// Shuffles. Lanes form segments of `width`, a power of two.
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width = 32,
+              fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  const int segment = fasthash::emulation::lane() & -width;
+  return fasthash::emulation::shuffle("__shfl_sync", mask, value, segment + (source & (width - 1)), where);
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
+                 fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  const int lane = fasthash::emulation::lane();
+  const int source = lane - static_cast<int>(delta);
+  return fasthash::emulation::shuffle("__shfl_up_sync", mask, value, source < (lane & -width) ? -1 : source, where);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
+                   fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  const int lane = fasthash::emulation::lane();
+  const int source = lane + static_cast<int>(delta);
+  const int end = (lane & -width) + width;
+  return fasthash::emulation::shuffle("__shfl_down_sync", mask, value, source < end ? source : -1, where);
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32,
+                  fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  const int lane = fasthash::emulation::lane();
+  const int source = lane ^ lanes;
+  const int end = (lane & -width) + width;
+  return fasthash::emulation::shuffle("__shfl_xor_sync", mask, value, source < end ? source : -1, where);
+}
+
+// Reductions.
+
+template <class T>
+T __reduce_add_sync(unsigned mask, T value,
+                    fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  return fasthash::emulation::reduce("__reduce_add_sync", mask, value, where, [](T a, T b) { return a + b; });
+}
+template <class T>
+T __reduce_min_sync(unsigned mask, T value,
+                    fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  return fasthash::emulation::reduce("__reduce_min_sync", mask, value, where, [](T a, T b) { return min(a, b); });
+}
+template <class T>
+T __reduce_max_sync(unsigned mask, T value,
+                    fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  return fasthash::emulation::reduce("__reduce_max_sync", mask, value, where, [](T a, T b) { return max(a, b); });
+}
+inline unsigned __reduce_or_sync(unsigned mask, unsigned value,
+                                 fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
+  return fasthash::emulation::reduce("__reduce_or_sync", mask, value, where,
+                                     [](unsigned a, unsigned b) { return a | b; });
+}
+
+// Atomics: threads run one at a time. Each returns the old value.
+
+template <class T>
+T atomicAdd(T* address, std::type_identity_t<T> value) {
+  const T old = *address;
+  *address = old + value;
+  return old;
+}
+template <class T>
+T atomicMin(T* address, std::type_identity_t<T> value) {
+  const T old = *address;
+  *address = min(old, value);
+  return old;
+}
+template <class T>
+T atomicMax(T* address, std::type_identity_t<T> value) {
+  const T old = *address;
+  *address = max(old, value);
+  return old;
+}
+template <class T>
+T atomicOr(T* address, std::type_identity_t<T> value) {
+  const T old = *address;
+  *address = old | value;
+  return old;
+}
+template <class T>
+T atomicExch(T* address, std::type_identity_t<T> value) {
+  const T old = *address;
+  *address = value;
+  return old;
+}
+template <class T>
+T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
+  const T old = *address;
+  if (old == expected) *address = value;
+  return old;
+}
+
+// Bits.
+
+inline int __popc(unsigned x) { return std::popcount(x); }
+inline int __popcll(unsigned long long x) { return std::popcount(x); }
+inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
+inline int __clzll(long long x) { return std::countl_zero(static_cast<unsigned long long>(x)); }
+inline int __ffs(int x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1; }
+inline int __ffsll(long long x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned long long>(x)) + 1; }
+inline unsigned __brev(unsigned x) {
+  unsigned result = 0;
+  for (int i = 0; i < 32; ++i) result |= (x >> i & 1) << (31 - i);
+  return result;
+}
+// Byte i of the result is byte (selector >> 4 * i) & 7 of the eight bytes x, y; with bit 3, its sign eight times.
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
+  const uint64_t bytes = uint64_t{y} << 32 | x;
+  unsigned result = 0;
+  for (int i = 0; i < 4; ++i) {
+    const unsigned choice = selector >> (4 * i) & 0xf;
+    unsigned byte = static_cast<unsigned>(bytes >> (8 * (choice & 7))) & 0xff;
+    if (choice & 8) byte = byte & 0x80 ? 0xff : 0;
+    result |= byte << (8 * i);
+  }
+  return result;
+}

@@ -1,0 +1,190 @@
+"""Every CUDA kernel, run by the emulation, against its NumPy twin: exact equality, whatever order the threads take."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+WIDTHS = [1, 2, 3, 8, 16, 20, 32, 33, 128]
+ROWS = [0, 1, 7, 97]
+LIMITS = {np.float16: 0x7C00, np.float32: 0x7F800000, np.float64: 0x7FF0000000000000, np.int8: 127, np.int64: 2**63 - 1}
+
+
+def equal(got: Any, expected: Any) -> None:
+    """The same values, dtypes and shapes; tuples of arrays one by one."""
+    if isinstance(expected, tuple):
+        assert len(got) == len(expected)
+        for one, other in zip(got, expected, strict=True):
+            equal(one, other)
+        return
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
+
+
+def filters(queries: int, rows: int, seed: int = 0) -> dict[str, Array]:
+    """A mask that keeps two thirds, and one row to leave out for most queries."""
+    random = np.random.default_rng([seed, queries, rows])
+    return {"mask": random.random(rows) < 0.67, "exclude": random.integers(-1, rows, queries)}
+
+
+def labels(kind: str, queries: int, rows: int) -> tuple[Array, Array]:
+    """Class ids with some -1, or multi-hot rows with some empty."""
+    random = np.random.default_rng([queries, rows])
+    if kind == "ids":
+        return random.integers(-1, 3, queries), random.integers(-1, 3, rows)
+    classes = int(kind.removeprefix("sets"))
+    share = min(0.3, 4 / classes)
+    return random.random((queries, classes)) < share, random.random((rows, classes)) < share
+
+
+@pytest.mark.parametrize("bits", [1, 7, 8, 31, 32, 33, 100])
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_pack(kernels: Any, reference: ModuleType, dtype: type, bits: int) -> None:
+    x = np.random.default_rng(bits).integers(-2, 3, (5, bits)).astype(dtype)
+    if np.issubdtype(dtype, np.floating):
+        special = [np.nan, -np.nan, np.inf, -np.inf, -0.0, np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max]
+        x.flat[: len(special)] = special[: x.size]
+    equal(kernels.pack(x, LIMITS[dtype]), reference.pack(x))
+
+
+def test_pack_reads_rows_with_a_stride(kernels: Any, reference: ModuleType) -> None:
+    x = np.random.default_rng(0).standard_normal((6, 50)).astype(np.float32)[::2, :43]
+    equal(kernels.pack(x, LIMITS[np.float32]), reference.pack(x))
+
+
+@pytest.mark.parametrize("bits", [1, 8, 31, 33, 100])
+def test_unpack(kernels: Any, reference: ModuleType, random_codes: Any, bits: int) -> None:
+    codes = random_codes(5, -(-bits // 8))
+    equal(kernels.unpack(codes, bits), reference.unpack(codes, bits))
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_matrices(kernels: Any, reference: ModuleType, random_codes: Any, width: int, rows: int) -> None:
+    a, b = random_codes(5, width), random_codes(rows, width, seed=1)
+    equal(kernels.hamming_distance(a, b), reference.hamming_distance(a, b))
+    equal(kernels.label_overlap(a, b), reference.label_overlap(a, b))
+
+
+@pytest.mark.parametrize("offset", [1, 4])
+@pytest.mark.parametrize("width", [4, 8, 12])
+def test_codes_may_start_anywhere(
+    kernels: Any, reference: ModuleType, random_codes: Any, width: int, offset: int
+) -> None:
+    memory = np.zeros(40 * width + 16, np.uint8)
+    start = -memory.ctypes.data % 8 + offset
+    database = memory[start : start + 40 * width].reshape(40, width)
+    database[...] = random_codes(40, width)
+    equal(kernels.hamming_distance(database[:3], database), reference.hamming_distance(database[:3], database))
+
+
+@pytest.mark.parametrize("filtered", [False, True], ids=["all", "filtered"])
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_search(
+    kernels: Any, reference: ModuleType, random_codes: Any, width: int, rows: int, filtered: bool
+) -> None:
+    queries, database = random_codes(9, width), random_codes(rows, width, seed=1)
+    options = filters(9, rows) if filtered else {}
+    for k in (1, 5, 200):
+        equal(
+            kernels.hamming_topk(queries, database, k, **options),
+            reference.hamming_topk(queries, database, k, **options),
+        )
+    for radius in (0, 4 * width, 8 * width):
+        equal(
+            kernels.hamming_range(queries, database, radius, **options),
+            reference.hamming_range(queries, database, radius, **options),
+        )
+    equal(
+        kernels.hamming_histogram(queries, database, **options),
+        reference.hamming_histogram(queries, database, **options),
+    )
+
+
+@pytest.mark.parametrize("width", [1, 8, 33])
+def test_ties_stand_by_index(kernels: Any, reference: ModuleType, random_codes: Any, width: int) -> None:
+    queries, database = random_codes(4, width), random_codes(300, width, distinct=3)
+    for k in (1, 50, 299, 300):
+        equal(kernels.hamming_topk(queries, database, k), reference.hamming_topk(queries, database, k))
+    radius = int(reference.hamming_distance(queries, database).max()) - 1
+    equal(kernels.hamming_range(queries, database, radius), reference.hamming_range(queries, database, radius))
+
+
+@pytest.mark.parametrize("queries", [1, 20])
+def test_many_parts_and_tiles(kernels: Any, reference: ModuleType, random_codes: Any, queries: int) -> None:
+    rows = 2500 if queries == 1 else 1100  # a part has 1024 rows at least
+    a, b = random_codes(queries, 3), random_codes(rows, 3, distinct=50, seed=1)
+    options = filters(queries, rows)
+    query_labels, database_labels = labels("ids", queries, rows)
+    for k in (1, 40, rows):
+        equal(kernels.hamming_topk(a, b, k, **options), reference.hamming_topk(a, b, k, **options))
+    equal(kernels.hamming_range(a, b, 9, **options), reference.hamming_range(a, b, 9, **options))
+    equal(
+        kernels.relevance_histogram(a, b, query_labels, database_labels, **options),
+        reference.relevance_histogram(a, b, query_labels, database_labels, **options),
+    )
+    check_average_precision(kernels, reference, a, b, query_labels, database_labels, k=700, **options)
+
+
+@pytest.mark.parametrize("width", [1100, 1300, 8191])
+def test_wide_codes(kernels: Any, reference: ModuleType, random_codes: Any, width: int) -> None:
+    """With one table for few warps in shared memory, and with none."""
+    queries, database = random_codes(2, width), random_codes(40, width, distinct=20, seed=1)
+    query_labels, database_labels = labels("ids", 2, 40)
+    equal(kernels.hamming_topk(queries, database, 30), reference.hamming_topk(queries, database, 30))
+    equal(
+        kernels.relevance_histogram(queries, database, query_labels, database_labels),
+        reference.relevance_histogram(queries, database, query_labels, database_labels),
+    )
+
+
+def check_average_precision(kernels: Any, reference: ModuleType, *arguments: Array, **options: Any) -> None:
+    """Counts are exact; the sum of fractions may differ in its last digits."""
+    sums, hits, relevant = kernels.average_precision_counts(*arguments, **options)
+    expected_sums, expected_hits, expected_relevant = reference.average_precision_counts(*arguments, **options)
+    equal((hits, relevant), (expected_hits, expected_relevant))
+    np.testing.assert_allclose(sums, expected_sums, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("filtered", [False, True], ids=["all", "filtered"])
+@pytest.mark.parametrize("kind", ["ids", "sets3", "sets70"])
+@pytest.mark.parametrize("rows", [0, 1, 97])
+@pytest.mark.parametrize("width", [1, 8, 20])
+def test_relevance(
+    kernels: Any, reference: ModuleType, random_codes: Any, width: int, rows: int, kind: str, filtered: bool
+) -> None:
+    queries, database = random_codes(9, width), random_codes(rows, width, seed=1)
+    options: dict[str, Any] = dict(filters(9, rows)) if filtered else {}
+    both = labels(kind, 9, rows)
+    equal(
+        kernels.relevance_histogram(queries, database, *both, **options),
+        reference.relevance_histogram(queries, database, *both, **options),
+    )
+    for k in (None, 1, 30, 200):
+        check_average_precision(kernels, reference, queries, database, *both, k=k, **options)
+
+
+def test_no_queries(kernels: Any, reference: ModuleType, random_codes: Any) -> None:
+    queries, database = random_codes(0, 8), random_codes(20, 8)
+    both = labels("ids", 0, 20)
+    equal(kernels.hamming_distance(queries, database), reference.hamming_distance(queries, database))
+    equal(kernels.hamming_topk(queries, database, 3), reference.hamming_topk(queries, database, 3))
+    equal(kernels.hamming_range(queries, database, 3), reference.hamming_range(queries, database, 3))
+    equal(kernels.hamming_histogram(queries, database), reference.hamming_histogram(queries, database))
+    check_average_precision(kernels, reference, queries, database, *both)
+
+
+def test_sums_do_not_depend_on_the_order_of_threads(unseeded: Any, random_codes: Any) -> None:
+    queries, database = random_codes(3, 2), random_codes(1500, 2, seed=1)
+    sums = []
+    for seed in (0, 5, 6):
+        unseeded.module.set_seed(seed)
+        sums.append(unseeded.average_precision_counts(queries, database, *labels("ids", 3, 1500))[0].tobytes())
+    assert len(set(sums)) == 1
