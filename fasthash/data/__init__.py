@@ -1,0 +1,31 @@
+"""What training reads: items with hidden labels, named splits, samplers and perturbations."""
+
+from fasthash.data.augment import (
+    Perturbation,
+    add_noise,
+    drop_features,
+    random_crop,
+    random_erase,
+    random_flip,
+    random_shift,
+)
+from fasthash.data.digits import load_digits
+from fasthash.data.sampler import TwoStreamSampler
+from fasthash.data.split import Split, make_split
+from fasthash.data.training_set import Batch, TrainingSet
+
+__all__ = [
+    "Batch",
+    "Perturbation",
+    "Split",
+    "TrainingSet",
+    "TwoStreamSampler",
+    "add_noise",
+    "drop_features",
+    "load_digits",
+    "make_split",
+    "random_crop",
+    "random_erase",
+    "random_flip",
+    "random_shift",
+]

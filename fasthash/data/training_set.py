@@ -1,0 +1,101 @@
+"""Items in memory for training, with labels hidden where they are not to be known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fasthash.data.split import Split
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items of one step, the labelled ones first.
+
+    Attributes:
+        x: (B, ...) float32.
+        labels: (B,) int64, -1 = unlabelled; or multi-hot (B, classes), an all-zero row = unlabelled.
+        index: (B,) int64, places in the training set.
+        labelled: how many items are labelled.
+    """
+
+    x: Tensor
+    labels: Tensor
+    index: Tensor
+    labelled: int
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        x, labels, index = (t.to(device, non_blocking=True) for t in (self.x, self.labels, self.index))
+        return Batch(x, labels, index, self.labelled)
+
+
+class TrainingSet:
+    """The only data that training sees: labelled items, then unlabelled items whose labels it never had.
+
+    Labels are hidden here, at the source: the set keeps copies of the rows it is given, class ids of unlabelled items
+    are -1 (multi-hot rows all zero), and nothing refers back to the true labels.
+
+    Args:
+        x: all items (n, ...), features or images, floating; torch or NumPy.
+        labels: true labels of all items, (n,) integers or (n, classes) multi-hot.
+        labelled: rows of x that are labelled, int (l,).
+        unlabelled: rows of x that are not, int (u,).
+
+    Raises:
+        TypeError: x not floating.
+        ValueError: lengths that do not fit, rows used twice, or a labelled item without a label.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.data import TrainingSet
+        >>> data = TrainingSet(torch.randn(4, 8), torch.tensor([0, 1, 2, 3]), labelled=[3, 0], unlabelled=[1, 2])
+        >>> data.labels.tolist(), data.labelled, data.unlabelled
+        ([3, 0, -1, -1], 2, 2)
+    """
+
+    def __init__(self, x: Any, labels: Any, labelled: Any, unlabelled: Any) -> None:
+        x, labels = torch.as_tensor(x), torch.as_tensor(labels)
+        known, hidden = (torch.as_tensor(rows, dtype=torch.int64) for rows in (labelled, unlabelled))
+        if not x.is_floating_point():
+            raise TypeError(f"TrainingSet: x must be floating, got {x.dtype}")
+        if labels.ndim not in (1, 2) or len(labels) != len(x):
+            raise ValueError(
+                f"TrainingSet: labels must be ({len(x)},) or ({len(x)}, classes) like x, got {tuple(labels.shape)}"
+            )
+        rows = torch.cat([known, hidden])
+        if len(rows.unique()) != len(rows):
+            raise ValueError("TrainingSet: labelled and unlabelled must name each row once, got rows named twice")
+        self.x = x[rows].to(torch.float32)
+        self.labels = labels[rows].to(torch.int64)
+        self.labels[len(known) :] = -1 if labels.ndim == 1 else 0
+        if not self.is_labelled[: len(known)].all():
+            raise ValueError("TrainingSet: each item of labelled must have a label, got one without")
+        self.labelled = len(known)
+        self.unlabelled = len(hidden)
+
+    @classmethod
+    def from_split(cls, x: Any, labels: Any, split: Split) -> TrainingSet:
+        """The training items of a split; arguments and errors as for the class."""
+        return cls(x, labels, split.labelled, split.unlabelled)
+
+    @property
+    def is_labelled(self) -> Tensor:
+        """Bool (n,): the items whose labels may be used."""
+        labelled: Tensor = self.labels >= 0 if self.labels.ndim == 1 else (self.labels != 0).any(1)
+        return labelled
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one item."""
+        return tuple(self.x.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, index: Tensor) -> Batch:
+        """The items at these places, int64 (B,), labelled ones first as `TwoStreamSampler` gives them."""
+        return Batch(self.x[index], self.labels[index], index, int((index < self.labelled).sum()))

@@ -1,0 +1,25 @@
+"""Published methods, each a plan of stages built from losses, teachers, networks and data."""
+
+from fasthash.methods.dpsh import DPSH
+from fasthash.methods.method import Method
+from fasthash.methods.optimiser import OptimiserConfig
+from fasthash.methods.plan import Cursor, Plan, Repeat, Stage, walk
+from fasthash.methods.pts3h import PTS3H
+from fasthash.methods.registry import available, create, register
+from fasthash.methods.state import State
+
+__all__ = [
+    "DPSH",
+    "PTS3H",
+    "Cursor",
+    "Method",
+    "OptimiserConfig",
+    "Plan",
+    "Repeat",
+    "Stage",
+    "State",
+    "available",
+    "create",
+    "register",
+    "walk",
+]

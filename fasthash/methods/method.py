@@ -1,0 +1,40 @@
+"""What a method is: options, networks, a plan, and the network that makes the codes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import nn
+
+from fasthash.data import TrainingSet
+from fasthash.methods.plan import Plan
+from fasthash.networks import NetworkConfig
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Base of all methods: a frozen dataclass whose fields are the options (numbers, strings, nested dataclasses).
+
+    Attributes:
+        bits: width of the codes.
+        network: the hash network, unless `fit` is given one.
+    """
+
+    name: ClassVar[str]
+
+    bits: int = 48
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    @abstractmethod
+    def modules(self, network: nn.Module) -> dict[str, nn.Module]:
+        """All networks by name, made from a hash network (n, ...) -> (n, bits); called once, before anything runs."""
+
+    @abstractmethod
+    def plan(self, data: TrainingSet, seed: int) -> Plan:
+        """The stages. Only sizes of the data decide about it, and the same seed gives the same plan."""
+
+    @abstractmethod
+    def encoder(self, modules: dict[str, nn.Module]) -> nn.Module:
+        """The one of the networks (n, ...) -> (n, bits) whose signs are the codes."""

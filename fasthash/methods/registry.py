@@ -1,0 +1,94 @@
+"""Methods by name: our own, registered ones, and those of installed packages (entry-point group `fasthash.methods`)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, TypeVar, get_type_hints
+
+from fasthash.methods.method import Method
+
+GROUP = "fasthash.methods"
+M = TypeVar("M", bound=type[Method])
+_METHODS: dict[str, type[Method]] = {}
+
+
+def register(name: str) -> Callable[[M], M]:
+    """Class decorator that makes a method known under a name.
+
+    Raises:
+        TypeError: what is decorated is not a `Method` dataclass.
+        ValueError: the name is taken.
+    """
+
+    def decorate(method: M) -> M:
+        if not (isinstance(method, type) and issubclass(method, Method) and dataclasses.is_dataclass(method)):
+            raise TypeError(f"register: {name!r} must be a dataclass derived from Method, got {method!r}")
+        if _METHODS.get(name, method) is not method:
+            raise ValueError(f"register: {name!r} is taken by {_METHODS[name].__qualname__}")
+        method.name = name
+        _METHODS[name] = method
+        return method
+
+    return decorate
+
+
+def available() -> list[str]:
+    """Names that `create` knows, in alphabetical order.
+
+    Example:
+        >>> from fasthash import methods
+        >>> methods.available()
+        ['dpsh', 'pts3h']
+    """
+    return sorted({*_METHODS, *entry_points(group=GROUP).names})
+
+
+def method_class(name: str) -> type[Method]:
+    """The class of a method; a package that offers it is imported now.
+
+    Raises:
+        ValueError: no method of this name.
+    """
+    if name not in _METHODS:
+        for entry in entry_points(group=GROUP, name=name):
+            register(name)(entry.load())
+    if name not in _METHODS:
+        raise ValueError(f"create: name must be one of {available()}, got {name!r}")
+    return _METHODS[name]
+
+
+def create(name: str, **options: Any) -> Method:
+    """A method with these options, the others at their defaults.
+
+    Args:
+        name: one of `available()`.
+        **options: fields of the method's dataclass; nested ones also as mappings, as they stand in a run's config.json.
+
+    Raises:
+        TypeError: an option the method does not have.
+        ValueError: no method of this name.
+
+    Example:
+        >>> from fasthash import methods
+        >>> method = methods.create("pts3h", bits=32, perturbation={"shift": 1})
+        >>> method.bits, method.perturbation.shift
+        (32, 1)
+    """
+    method: Method = _from_mapping(method_class(name), options, f"create: {name}")
+    return method
+
+
+def _from_mapping(kind: type[Any], options: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(kind)
+    known = [field.name for field in dataclasses.fields(kind) if field.init]
+    values = {}
+    for key, value in options.items():
+        if key not in known:
+            raise TypeError(f"{where} has the options {known}, got {key!r}")
+        if isinstance(value, dict) and dataclasses.is_dataclass(hints[key]):
+            value = _from_mapping(hints[key], value, f"{where}.{key}")
+        # JSON has lists only; options are immutable.
+        values[key] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)

@@ -1,0 +1,7 @@
+"""Hash networks: a backbone to a feature vector, a head to bits."""
+
+from fasthash.networks.backbones import SmallCNN, mlp_backbone
+from fasthash.networks.build import NetworkConfig, build_network
+from fasthash.networks.heads import HashNetwork, linear_head, mlp_head
+
+__all__ = ["HashNetwork", "NetworkConfig", "SmallCNN", "build_network", "linear_head", "mlp_backbone", "mlp_head"]
