@@ -1,0 +1,29 @@
+"""Retrieval metrics of binary codes, exact under ties, each number with its convention.
+
+Functions take query and database codes and their labels, stream counts by Hamming distance through `fasthash.ops`, and
+never hold a query x database matrix.
+"""
+
+from fasthash.evaluation.average_precision import mean_average_precision
+from fasthash.evaluation.curves import PrecisionRecallCurve, precision_recall_curve
+from fasthash.evaluation.plots import plot_precision_recall, plot_retrieval_grid
+from fasthash.evaluation.precision import (
+    precision_at,
+    precision_within_radius,
+    recall_at,
+    recall_within_radius,
+)
+from fasthash.evaluation.score import Score
+
+__all__ = [
+    "PrecisionRecallCurve",
+    "Score",
+    "mean_average_precision",
+    "plot_precision_recall",
+    "plot_retrieval_grid",
+    "precision_at",
+    "precision_recall_curve",
+    "precision_within_radius",
+    "recall_at",
+    "recall_within_radius",
+]
