@@ -51,7 +51,7 @@ def pair_consistency(student: Tensor, teacher: Tensor, *, kind: Literal["distanc
     of d, c = 0.4 * 48 / K (after SSDPH); near a product of 0 it pulls about 92 times harder at the same weight. Both
     are unchanged by permuting bits or flipping the sign of a bit, in student and teacher independently.
 
-    Source: in the spirit of PTS3H (formula reconstructed). With K < B, "distance" is computed in an exact closed form
+    Source: in the spirit of PTS3H (formula reconstructed). With 2 K < B, "distance" is computed in an exact closed form
     of cost B K^2.
 
     Args:
@@ -80,7 +80,7 @@ def pair_consistency(student: Tensor, teacher: Tensor, *, kind: Literal["distanc
     u, v = at_least_float32(student), at_least_float32(teacher.detach())
     batch, bits = u.shape
     if kind == "distance":
-        if batch > 1 and bits < batch:
+        if batch > 1 and 2 * bits < batch:
             return _distance_consistency(u, v)
         difference = normalised_distance(u, u) - normalised_distance(v, v)
     elif kind == "sigmoid":

@@ -118,6 +118,12 @@ def test_margin_and_scale():
     assert float(pairwise_likelihood(u, dissimilar, u, scale=0.25)) == pytest.approx(math.log(1 + math.exp(0.5)))
 
 
+def test_rounding_makes_no_distance_negative():
+    u = draw(n=50, bits=48)[0].float()
+    for row in u:
+        assert float(dsh(row[None], torch.tensor([[True]]), row[None])) >= 0
+
+
 def test_balanced_with_one_kind_of_pairs_only_is_half_their_mean(student):
     similar = torch.ones(3, 3, dtype=torch.bool)
     log2, product = math.log(2), 9.6 * -0.5  # u.u is 0, 0 and -0.5

@@ -47,7 +47,7 @@ def test_is_a_copy_that_never_gets_a_gradient():
     train(student, teacher, torch.optim.SGD(student.parameters(), lr=0.1), range(1, 4))
     assert all(p.requires_grad and p.grad is not None for p in student.parameters())
     assert all(not p.requires_grad and p.grad is None for p in teacher.parameters())
-    assert not teacher(torch.randn(4, 6)).requires_grad
+    assert not teacher(torch.randn(4, 6, requires_grad=True)).requires_grad
 
 
 def test_a_copy_of_an_evaluating_student_is_in_train_mode_with_dropout_on():
