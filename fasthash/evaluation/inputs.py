@@ -127,7 +127,7 @@ def check_integer(function: str, argument: str, value: int, least: int) -> int:
 
 def to_numpy(x: Array) -> NDArray[Any]:
     """The array itself, or the tensor's values as a NumPy array on the host."""
-    return x.cpu().numpy() if isinstance(x, torch.Tensor) else x
+    return x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x
 
 
 def _check_kinds(function: str, arrays: dict[str, Array]) -> None:
@@ -141,7 +141,7 @@ def _check_kinds(function: str, arrays: dict[str, Array]) -> None:
 
 def _dtype_family(x: Checked) -> str:
     """uint8, bool, float, int (signed) or other."""
-    name = str(x.dtype).removeprefix("torch.")
+    name = str(x.dtype).removeprefix("torch.") if isinstance(x, torch.Tensor) else x.dtype.name
     if name in ("uint8", "bool"):
         return name
     return next((family for family in ("float", "bfloat", "int") if name.startswith(family)), "other").removeprefix("b")

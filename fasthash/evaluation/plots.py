@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Okabe & Ito's palette: told apart by colour-blind readers; markers and dashes tell the lines apart in greyscale.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_RIGHT, _WRONG = "#1a8f3c", "#c8102e"
+_RIGHT, _WRONG = "#2a9d4a", "#b00020"
 _GREY = "#555555"
 
 
@@ -130,22 +130,22 @@ def plot_retrieval_grid(
     else:
         span = (float(min(queries.min(), neighbours.min())), float(max(queries.max(), neighbours.max())))
 
-    figure = Figure(figsize=(0.92 * (columns + 1) + 0.3, 1.08 * rows + 0.35), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.03)  # type: ignore[union-attr,call-arg]
+    height = 1.18 if query_titles or neighbour_titles else 1.02
+    figure = Figure(figsize=(columns + 1.3, height * rows + 0.35), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.02, hspace=0.03)  # type: ignore[union-attr,call-arg]
+    query_titles = query_titles or ["query"] + [""] * (rows - 1)
+    neighbour_titles = neighbour_titles or [[str(j + 1) for j in range(columns)]] + [[""] * columns] * (rows - 1)
     # A narrow empty column sets the queries apart from their neighbours.
-    widths = [1.0, 0.12] + [1.0] * columns
-    grid = figure.add_gridspec(rows, columns + 2, width_ratios=widths)
+    grid = figure.add_gridspec(rows, columns + 2, width_ratios=[1.0, 0.12] + [1.0] * columns)
     for i in range(rows):
         axes = figure.add_subplot(grid[i, 0])
         _show(axes, queries[i], span, _GREY, width=1.0)
-        axes.set_title(query_titles[i] if query_titles else "query" if i == 0 else "", fontsize=8, pad=3)
+        axes.set_title(query_titles[i], fontsize=8, pad=3)
         for j in range(columns):
             axes = figure.add_subplot(grid[i, j + 2])
             _show(axes, neighbours[i, j], span, _RIGHT if right[i, j] else _WRONG, width=2.5)
             _mark(axes, bool(right[i, j]))
-            axes.set_title(
-                neighbour_titles[i][j] if neighbour_titles else str(j + 1) if i == 0 else "", fontsize=8, pad=3
-            )
+            axes.set_title(neighbour_titles[i][j], fontsize=8, pad=3)
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
@@ -206,7 +206,7 @@ def _mark(axes: Axes, right: bool) -> None:
         transform=axes.transAxes,
         ha="center",
         va="center",
-        fontsize=7,
+        fontsize=9,
         fontfamily="DejaVu Sans",  # ships with matplotlib and has both signs
         color="white",
         in_layout=False,

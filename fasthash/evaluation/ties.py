@@ -151,6 +151,7 @@ def _table_parts(b: Buckets) -> Iterator[Buckets]:
 
 
 def _expected_over_cut(b: Buckets, sums: Values) -> tuple[Values, Values]:
+    """`expected_over_hits` for queries with a cut bucket; ``sums`` is their T. One (query, hits x) table."""
     mean = b.places * (b.relevant / b.size)
     reach = _reach(b)
     low = np.maximum(worst_hits(b), np.floor(mean).astype(np.int64) - reach)[:, None]

@@ -98,3 +98,10 @@ BAD_OPTIONS = [
 def test_bad_options(name, error, message, changes):
     with pytest.raises(error, match=f"^{name}: {message}"):
         FUNCTIONS[name](**arguments(**changes))
+
+
+def test_codes_with_a_gradient_are_refused():
+    codes, labels = torch.randn(4, 8, requires_grad=True), torch.zeros(4, dtype=torch.int64)
+    with pytest.raises(RuntimeError, match="not differentiable"):
+        mean_average_precision(codes, codes, labels, labels)
+    assert mean_average_precision(codes.detach(), codes.detach(), labels, labels) == pytest.approx(1)

@@ -14,6 +14,7 @@ from fasthash.evaluation import (
     precision_within_radius,
     recall_at,
     recall_within_radius,
+    ties,
 )
 
 METRICS = {
@@ -48,8 +49,8 @@ def test_order_of_the_database_matters_to_index_only(random_problem, metric, mul
 @pytest.mark.parametrize("k", [None, 5, 60])
 def test_best_and_worst_bound_the_others(random_problem, divisor, k):
     best, expected, index, worst = (
-        mean_average_precision(*random_problem(2), k=k, divisor=divisor, ties=ties)
-        for ties in ("best", "expected", "index", "worst")
+        mean_average_precision(*random_problem(2), k=k, divisor=divisor, ties=policy)
+        for policy in ("best", "expected", "index", "worst")
     )
     for middle in (expected, index):
         assert (best.per_query >= middle.per_query - 1e-13).all()
@@ -106,6 +107,23 @@ def test_tensors_agree_with_arrays(random_problem, metric, dtype):
 
 
 @over_metrics
+def test_layout_and_flags_of_the_inputs_do_not_matter(random_problem, metric):
+    queries, items, query_labels, labels = random_problem(10)
+    plain = metric(queries, items, query_labels, labels)
+    signs = np.unpackbits(items, axis=1) * 2.0 - 1
+    for array in (queries, items, query_labels, labels, signs):
+        array.flags.writeable = False
+    assert equal(metric(queries, items, query_labels, labels), plain)
+    # Reversing the database, here by negative strides, may change index order and nothing else.
+    assert equal(metric(queries, signs[::-1].astype(">f4"), query_labels, labels[::-1].astype(">i4")), plain) == (
+        metric is not METRICS["map@20 index"]
+    )
+    wide = torch.from_numpy(np.repeat(signs, 2, axis=1))
+    tensors = [torch.from_numpy(x.copy()) for x in (queries, query_labels, labels)]
+    assert equal(metric(tensors[0], wide[:, ::2], tensors[1], tensors[2].to(torch.int8)), plain)
+
+
+@over_metrics
 @pytest.mark.parametrize("bits", [12, 9, 3])
 def test_spare_bits_do_not_count(metric, bits):
     rng = np.random.default_rng(bits)
@@ -124,6 +142,7 @@ def test_blocks_of_queries_change_nothing(random_problem, metric, monkeypatch):
     problem = random_problem(7, queries=23)
     whole, curve = metric(*problem), precision_recall_curve(*problem)
     monkeypatch.setattr(inputs, "_BLOCK_BINS", 4 * 17)
+    monkeypatch.setattr(ties, "_MAX_TERMS", 50)
     exclude = np.arange(23)
     assert equal(metric(*problem), whole)
     assert precision_recall_curve(*problem).precision == pytest.approx(curve.precision, abs=1e-14)
@@ -151,12 +170,12 @@ def test_items_without_labels_are_relevant_to_nothing(random_problem, metric):
 
 def test_no_queries_and_no_items():
     codes, labels = np.zeros((5, 2), np.uint8), np.zeros(5, int)
-    for ties in ("expected", "index"):
-        score = mean_average_precision(codes[:0], codes, labels[:0], labels, ties=ties)
+    for policy in ("expected", "index"):
+        score = mean_average_precision(codes[:0], codes, labels[:0], labels, ties=policy)
         assert np.isnan(score)
         assert score.per_query.shape == (0,)
         for empty, value in (("zero", 0.0), ("skip", np.nan)):
-            score = mean_average_precision(codes, codes[:0], labels, labels[:0], k=3, ties=ties, empty=empty)
+            score = mean_average_precision(codes, codes[:0], labels, labels[:0], k=3, ties=policy, empty=empty)
             assert float(score) == pytest.approx(value, nan_ok=True)
             assert score.empty == 5
     assert precision_within_radius(codes, codes[:0], labels, labels[:0]).empty_share == 1
