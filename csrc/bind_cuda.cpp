@@ -104,8 +104,8 @@ class Check {
     same_width(sides.queries, sides.database);
     return sides;
   }
-  Labels labels(const Sides& sides, Address query_ids, Address database_ids,
-                Address query_sets, Address database_sets, int64_t set_bytes) const {
+  Labels labels(const Sides& sides, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
+                int64_t set_bytes) const {
     at_least("set_bytes", set_bytes, 0);
     const bool ids = query_ids != 0 || database_ids != 0;
     const bool sets = !ids && set_bytes > 0;
@@ -113,8 +113,8 @@ class Check {
     address("database_ids", database_ids, ids && sides.database.rows > 0);
     address("query_sets", query_sets, sets && sides.queries.rows > 0);
     address("database_sets", database_sets, sets && sides.database.rows > 0);
-    return {pointer<const int64_t>(query_ids), pointer<const int64_t>(database_ids),
-            pointer<const uint8_t>(query_sets), pointer<const uint8_t>(database_sets), set_bytes};
+    return {pointer<const int64_t>(query_ids), pointer<const int64_t>(database_ids), pointer<const uint8_t>(query_sets),
+            pointer<const uint8_t>(database_sets), set_bytes};
   }
 
  private:
@@ -180,16 +180,15 @@ void bind_cuda(py::module_& m) {
          int64_t database_bytes, int64_t k, Address mask, Address exclude, Address distances, Address indices,
          Address workspace, int64_t workspace_bytes, Address stream, int device) {
         const Check check("hamming_topk");
-        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
-                                    exclude);
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
         check.at_least("k", k, 1);
         check.address("distances", distances, query_rows > 0);
         check.address("indices", indices, query_rows > 0);
-        check.workspace(workspace, workspace_bytes,
-                        cuda::topk_workspace(query_rows, database_rows, query_bytes, k));
+        check.workspace(workspace, workspace_bytes, cuda::topk_workspace(query_rows, database_rows, query_bytes, k));
         const DeviceGuard guard(device);
-        cuda::hamming_topk(s.queries, s.database, k, s.filter, pointer<int32_t>(distances),
-                           pointer<int64_t>(indices), pointer<void>(workspace), workspace_bytes, stream);
+        cuda::hamming_topk(s.queries, s.database, k, s.filter, pointer<int32_t>(distances), pointer<int64_t>(indices),
+                           pointer<void>(workspace), workspace_bytes, stream);
       },
       "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "k"_a,
       "mask"_a, "exclude"_a, "distances"_a, "indices"_a, "workspace"_a, "workspace_bytes"_a, "stream"_a, "device"_a,
@@ -202,8 +201,8 @@ void bind_cuda(py::module_& m) {
          int64_t database_bytes, int64_t radius, Address mask, Address exclude, Address counts, Address workspace,
          int64_t workspace_bytes, Address stream, int device) {
         const Check check("hamming_range_count");
-        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
-                                    exclude);
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
         check.at_least("radius", radius, 0);
         check.address("counts", counts, query_rows > 0);
         check.workspace(workspace, workspace_bytes,
@@ -220,8 +219,8 @@ void bind_cuda(py::module_& m) {
          int64_t database_bytes, int64_t radius, Address mask, Address exclude, Address offsets, Address distances,
          Address indices, Address workspace, int64_t workspace_bytes, Address stream, int device) {
         const Check check("hamming_range_write");
-        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
-                                    exclude);
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
         check.at_least("radius", radius, 0);
         check.address("offsets", offsets, query_rows > 0);  // outputs may be null: there may be nothing to write
         check.workspace(workspace, workspace_bytes,
@@ -240,8 +239,8 @@ void bind_cuda(py::module_& m) {
       [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
          int64_t database_bytes, Address mask, Address exclude, Address out, Address stream, int device) {
         const Check check("hamming_histogram");
-        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
-                                    exclude);
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
         check.address("out", out, query_rows > 0);
         const DeviceGuard guard(device);
         cuda::hamming_histogram(s.queries, s.database, s.filter, pointer<int64_t>(out), stream);
@@ -254,16 +253,16 @@ void bind_cuda(py::module_& m) {
          int64_t database_bytes, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
          int64_t set_bytes, Address mask, Address exclude, Address out, Address stream, int device) {
         const Check check("relevance_histogram");
-        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
-                                    exclude);
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
         const Labels labels = check.labels(s, query_ids, database_ids, query_sets, database_sets, set_bytes);
         check.address("out", out, query_rows > 0);
         const DeviceGuard guard(device);
         cuda::relevance_histogram(s.queries, s.database, labels, s.filter, pointer<int64_t>(out), stream);
       },
-      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a,
-      "query_ids"_a, "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a,
-      "out"_a, "stream"_a, "device"_a, NoGil());
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
+      "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "out"_a, "stream"_a,
+      "device"_a, NoGil());
 
   m.def("average_precision_workspace", &cuda::average_precision_workspace, "queries"_a, "database"_a, "bytes"_a);
   m.def(
@@ -273,8 +272,8 @@ void bind_cuda(py::module_& m) {
          int64_t set_bytes, Address mask, Address exclude, int64_t window, Address precision_sum, Address hits,
          Address relevant, Address workspace, int64_t workspace_bytes, Address stream, int device) {
         const Check check("average_precision_counts");
-        const Sides s = check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask,
-                                    exclude);
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
         const Labels labels = check.labels(s, query_ids, database_ids, query_sets, database_sets, set_bytes);
         check.at_least("window", window, 0);
         check.address("precision_sum", precision_sum, query_rows > 0);
@@ -283,14 +282,13 @@ void bind_cuda(py::module_& m) {
         check.workspace(workspace, workspace_bytes,
                         cuda::average_precision_workspace(query_rows, database_rows, query_bytes));
         const DeviceGuard guard(device);
-        cuda::average_precision_counts(s.queries, s.database, labels, s.filter, window,
-                                       pointer<double>(precision_sum), pointer<int64_t>(hits),
-                                       pointer<int64_t>(relevant), pointer<void>(workspace), workspace_bytes, stream);
+        cuda::average_precision_counts(s.queries, s.database, labels, s.filter, window, pointer<double>(precision_sum),
+                                       pointer<int64_t>(hits), pointer<int64_t>(relevant), pointer<void>(workspace),
+                                       workspace_bytes, stream);
       },
-      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a,
-      "query_ids"_a, "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a,
-      "window"_a, "precision_sum"_a, "hits"_a, "relevant"_a, "workspace"_a, "workspace_bytes"_a, "stream"_a,
-      "device"_a, NoGil());
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
+      "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "window"_a,
+      "precision_sum"_a, "hits"_a, "relevant"_a, "workspace"_a, "workspace_bytes"_a, "stream"_a, "device"_a, NoGil());
 }
 
 }  // namespace fasthash

@@ -30,7 +30,9 @@ constexpr int64_t kMaxGrid = 3;  // so few that small inputs already walk the gr
 constexpr int64_t kMaxGrid = int64_t{1} << 20;
 #endif
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 template <class T>
 struct Exactly {  // keeps a parameter out of template deduction
@@ -69,12 +71,22 @@ __device__ T* dynamic_shared() {
 #endif
 }
 
-__device__ inline int lane_index() { return threadIdx.x % kLanes; }
-__device__ inline int warp_index() { return threadIdx.x / kLanes; }
-__device__ inline unsigned lanes_below(int lane) { return (1u << lane) - 1; }
+__device__ inline int lane_index() {
+  return threadIdx.x % kLanes;
+}
+__device__ inline int warp_index() {
+  return threadIdx.x / kLanes;
+}
+__device__ inline unsigned lanes_below(int lane) {
+  return (1u << lane) - 1;
+}
 
 // The first warp of the whole grid's warps, and how many there are: for work split by warps.
-__device__ inline int64_t grid_warp() { return int64_t{blockIdx.x} * (blockDim.x / kLanes) + warp_index(); }
-__device__ inline int64_t grid_warps() { return int64_t{gridDim.x} * (blockDim.x / kLanes); }
+__device__ inline int64_t grid_warp() {
+  return int64_t{blockIdx.x} * (blockDim.x / kLanes) + warp_index();
+}
+__device__ inline int64_t grid_warps() {
+  return int64_t{gridDim.x} * (blockDim.x / kLanes);
+}
 
 }  // namespace fasthash::cuda

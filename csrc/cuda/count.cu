@@ -47,8 +47,7 @@ __global__ void __launch_bounds__(kMaxThreads)
       __syncwarp();  // the next leader of this distance reads what this one wrote
       if (!relevant) return;
       const int64_t rank = starts[2 * distance] + all_before + __popc(equals & lanes_below(lane)) + 1;
-      const int64_t hit =
-          starts[2 * distance + 1] + relevant_before + __popc(relevant_equals & lanes_below(lane)) + 1;
+      const int64_t hit = starts[2 * distance + 1] + relevant_before + __popc(relevant_equals & lanes_below(lane)) + 1;
       if (rank <= window) {
         sum += static_cast<double>(hit) / static_cast<double>(rank);
         ++hits;

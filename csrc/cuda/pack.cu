@@ -8,11 +8,13 @@ namespace {
 
 constexpr int kThreads = 256;
 
-inline int64_t blocks_for_warps(int64_t warps) { return ceil_div(warps, kThreads / kLanes); }
+inline int64_t blocks_for_warps(int64_t warps) {
+  return ceil_div(warps, kThreads / kLanes);
+}
 
 template <class Int>
-__global__ void __launch_bounds__(kThreads) pack_kernel(const uint8_t* x, Int limit, int64_t rows, int64_t bits,
-                                                        int64_t row_stride, uint8_t* codes) {
+__global__ void __launch_bounds__(kThreads)
+    pack_kernel(const uint8_t* x, Int limit, int64_t rows, int64_t bits, int64_t row_stride, uint8_t* codes) {
   const int lane = lane_index();
   const int64_t words = (bits + kLanes - 1) / kLanes;
   const int64_t bytes = (bits + 7) / 8;
@@ -58,12 +60,17 @@ void pack_as(const void* x, int64_t limit, int64_t rows, int64_t bits, int64_t r
 void pack(const void* x, Element element, int64_t rows, int64_t bits, int64_t row_stride, uint8_t* codes,
           StreamHandle stream) {
   switch (element.width) {
-    case 1: return pack_as<int8_t>(x, element.limit, rows, bits, row_stride, codes, stream);
-    case 2: return pack_as<int16_t>(x, element.limit, rows, bits, row_stride, codes, stream);
-    case 4: return pack_as<int32_t>(x, element.limit, rows, bits, row_stride, codes, stream);
-    case 8: return pack_as<int64_t>(x, element.limit, rows, bits, row_stride, codes, stream);
-    default: throw std::invalid_argument("pack: expected elements of 1, 2, 4 or 8 bytes, got " +
-                                         std::to_string(element.width));
+    case 1:
+      return pack_as<int8_t>(x, element.limit, rows, bits, row_stride, codes, stream);
+    case 2:
+      return pack_as<int16_t>(x, element.limit, rows, bits, row_stride, codes, stream);
+    case 4:
+      return pack_as<int32_t>(x, element.limit, rows, bits, row_stride, codes, stream);
+    case 8:
+      return pack_as<int64_t>(x, element.limit, rows, bits, row_stride, codes, stream);
+    default:
+      throw std::invalid_argument("pack: expected elements of 1, 2, 4 or 8 bytes, got " +
+                                  std::to_string(element.width));
   }
 }
 

@@ -1,17 +1,17 @@
 // The one loop over queries x codes that every kernel family visits: exact bit counts by popcount.
 //
 // A block's warps take one query each and walk one part of the database together, a tile of kTile codes at a time.
-// Tiles are staged in shared memory as whole 64-bit words, zero-padded, so rows of any width and alignment meet the same
-// inner loop: a lane holds the counts of kTile / 32 codes in registers. A warp sees its part in index order, which is
-// what lets results be placed by counting.
+// Tiles are staged in shared memory as whole 64-bit words, zero-padded, so rows of any width and alignment meet the
+// same inner loop: a lane holds the counts of kTile / 32 codes in registers. A warp sees its part in index order, which
+// is what lets results be placed by counting.
 #pragma once
 
 #include "common.cuh"
 
 namespace fasthash::cuda {
 
-constexpr int kTile = 256;          // codes a tile
-constexpr int kDepth = 4;           // words of a code staged at a time
+constexpr int kTile = 256;           // codes a tile
+constexpr int kDepth = 4;            // words of a code staged at a time
 constexpr int kStride = kDepth + 1;  // odd, so that the lanes of a warp read from different banks
 constexpr int kMaxWarps = 8;
 constexpr int kMaxThreads = kMaxWarps * kLanes;
@@ -29,7 +29,9 @@ inline Rows rows_of(const uint8_t* data, int64_t rows, int64_t bytes) {
   return {data, rows, bytes, bits % 8 == 0 ? 8 : bits % 4 == 0 ? 4 : 1};
 }
 
-__device__ inline int64_t words_of(const Rows& codes) { return (codes.bytes + 7) / 8; }
+__device__ inline int64_t words_of(const Rows& codes) {
+  return (codes.bytes + 7) / 8;
+}
 
 // Bytes 8 * i .. 8 * i + 7 of a row, zero past its end.
 __device__ inline uint64_t load_word(const Rows& codes, int64_t row, int64_t i) {
@@ -54,9 +56,9 @@ struct Scan {
   int64_t part_rows;
 };
 
-constexpr int64_t kMinPartRows = 4 * kTile;             // below this, a part's own costs show
-constexpr int64_t kMaxPartRows = int64_t{1} << 31;      // a part is counted in 32 bits
-constexpr int64_t kWantedWarps = 8192;                  // what fills a large device
+constexpr int64_t kMinPartRows = 4 * kTile;         // below this, a part's own costs show
+constexpr int64_t kMaxPartRows = int64_t{1} << 31;  // a part is counted in 32 bits
+constexpr int64_t kWantedWarps = 8192;              // what fills a large device
 
 // How finely the database is split: into enough parts to fill a device, but, memory allowing no more, `max_parts`.
 inline int64_t count_parts(int64_t queries, int64_t database, int64_t max_parts) {
@@ -74,7 +76,9 @@ inline Scan make_scan(Codes queries, Codes database, Filter filter, int64_t part
 inline int scan_warps(const Scan& scan, int64_t most = kMaxWarps) {
   return static_cast<int>(std::max<int64_t>(std::min(scan.queries.rows, most), 1));
 }
-inline int64_t scan_blocks(const Scan& scan, int warps) { return ceil_div(scan.queries.rows, warps) * scan.parts; }
+inline int64_t scan_blocks(const Scan& scan, int warps) {
+  return ceil_div(scan.queries.rows, warps) * scan.parts;
+}
 
 // Whether a query may meet a row: the row exists, is not masked, and is not the query's own.
 struct Allowed {
@@ -98,8 +102,8 @@ struct And {
 // of which may lie past `end`. A warp with no query (`query` past the last) only helps to stage.
 template <class Combine, class Visit>
 __device__ void scan_part(const Scan& scan, int64_t query, int64_t begin, int64_t end, Visit visit) {
-  FASTHASH_SHARED(uint64_t, tile, kTile * kStride);
-  FASTHASH_SHARED(uint64_t, query_words, kMaxWarps * kDepth);
+  FASTHASH_SHARED(uint64_t, tile, kTile* kStride);
+  FASTHASH_SHARED(uint64_t, query_words, kMaxWarps* kDepth);
   const int lane = lane_index();
   const int warp = warp_index();
   const bool active = query < scan.queries.rows;

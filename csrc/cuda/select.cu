@@ -77,7 +77,9 @@ void write(const char* op, const Scan& scan, const Table& table, const Places& p
 }
 
 // One bin a distance up to the radius; none for a negative one.
-int64_t radius_bins(int64_t bytes, int64_t radius) { return std::max<int64_t>(std::min(radius, 8 * bytes) + 1, 0); }
+int64_t radius_bins(int64_t bytes, int64_t radius) {
+  return std::max<int64_t>(std::min(radius, 8 * bytes) + 1, 0);
+}
 
 TablePlan plan_topk(int64_t queries, int64_t database, int64_t bytes) {
   return plan_table(queries, database, 8 * bytes + 1, 1);
@@ -111,8 +113,8 @@ int64_t range_workspace(int64_t queries, int64_t database, int64_t bytes, int64_
   return plan_range(queries, database, bytes, radius).workspace();
 }
 
-void hamming_range_count(Codes queries, Codes database, int64_t radius, Filter filter, int64_t* counts,
-                         void* workspace, int64_t, StreamHandle stream) {
+void hamming_range_count(Codes queries, Codes database, int64_t radius, Filter filter, int64_t* counts, void* workspace,
+                         int64_t, StreamHandle stream) {
   const char* op = "hamming_range";
   const TablePlan plan = plan_range(queries.rows, database.rows, queries.bytes, radius);
   for (int64_t first = 0; first < queries.rows; first += plan.group) {

@@ -20,8 +20,8 @@ __device__ inline void add(int64_t* counter, int64_t count) {
 // Codes too long for such a table are counted in the result itself: there a count is rare beside the bits.
 // With relevance, counter 2 * d holds the codes at distance d that are not relevant, 2 * d + 1 those that are.
 template <bool kRelevance>
-__global__ void __launch_bounds__(kMaxThreads) count_kernel(Scan scan, Relevance relevance, int64_t bins,
-                                                            bool in_shared, int64_t* out, int64_t out_parts) {
+__global__ void __launch_bounds__(kMaxThreads)
+    count_kernel(Scan scan, Relevance relevance, int64_t bins, bool in_shared, int64_t* out, int64_t out_parts) {
   constexpr int kChannels = kRelevance ? 2 : 1;
   const int lane = lane_index();
   const int64_t width = bins * kChannels;
@@ -108,7 +108,9 @@ __global__ void __launch_bounds__(kThreads) place_bins_kernel(Table table, int64
   }
 }
 
-int64_t blocks_for_warps(int64_t warps) { return ceil_div(warps, kThreads / kLanes); }
+int64_t blocks_for_warps(int64_t warps) {
+  return ceil_div(warps, kThreads / kLanes);
+}
 
 }  // namespace
 
@@ -138,17 +140,15 @@ void count_by_distance(const char* op, const Scan& scan, const Relevance* releva
   const bool in_shared = width <= kSharedCounters;
   const int warps = scan_warps(scan, in_shared ? std::min<int64_t>(kSharedCounters / width, kMaxWarps) : kMaxWarps);
   const size_t shared_bytes = in_shared ? warps * width * sizeof(unsigned) : 0;
-  launch(op, relevance == nullptr ? count_kernel<false> : count_kernel<true>, scan_blocks(scan, warps),
-         warps * kLanes, shared_bytes, stream, scan, relevance == nullptr ? Relevance{} : *relevance, bins, in_shared,
-         out, out_parts);
+  launch(op, relevance == nullptr ? count_kernel<false> : count_kernel<true>, scan_blocks(scan, warps), warps * kLanes,
+         shared_bytes, stream, scan, relevance == nullptr ? Relevance{} : *relevance, bins, in_shared, out, out_parts);
 }
 
 void place(const char* op, const Table& table, int64_t queries, int64_t parts, int64_t limit, StreamHandle stream) {
   const int64_t width = table.bins * table.channels;
   launch(op, place_parts_kernel, blocks_for_warps(queries * width), kThreads, 0, stream, table.counts, table.starts,
          queries, parts, width);
-  launch(op, place_bins_kernel, blocks_for_warps(queries * table.channels), kThreads, 0, stream, table, queries,
-         limit);
+  launch(op, place_bins_kernel, blocks_for_warps(queries * table.channels), kThreads, 0, stream, table, queries, limit);
 }
 
 }  // namespace fasthash::cuda

@@ -1,5 +1,9 @@
+// glibc's check of longjmp takes a jump to another stack for an error.
+#undef _FORTIFY_SOURCE
+
 #include "cuda_emulation.h"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <exception>
@@ -18,11 +22,13 @@ constexpr size_t kStackBytes = 128 * 1024;
 enum class State { kReady, kAtBarrier, kAtMeeting, kDone };
 
 struct Thread {
-  ucontext_t context;
+  ucontext_t beginning;  // enters the fiber; from then on `place`, whose switch costs no system call
+  jmp_buf place;
+  bool entered = false;
   State state = State::kReady;
   uint3 index{};
   // What it waits for, and, after a meeting, what the lanes brought.
-  const char* primitive = "";
+  const char* primitive = nullptr;  // compared by address: each has one text
   Where where;
   unsigned mask = 0;
   uint64_t value = 0;
@@ -71,6 +77,7 @@ class Launch {
   void run_block();
   void start(Thread& thread, char* stack);
   void resume(size_t thread);
+  void switch_to(Thread& thread);
   void wait(State state);
   void report_stuck() const;
 
@@ -81,7 +88,7 @@ class Launch {
   std::vector<Thread> threads_;
   Memory dynamic_;
   std::vector<std::pair<const void*, Memory>> static_;
-  ucontext_t scheduler_{};
+  jmp_buf scheduler_;
   size_t current_ = 0;
   std::exception_ptr error_;
 };
@@ -104,7 +111,11 @@ uint3 unravel(size_t i, dim3 extent) {
 }
 
 Launch::Launch(const char* op, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body)
-    : op_(op), grid_(grid), block_(block), body_(body), threads_(size_t{block.x} * block.y * block.z),
+    : op_(op),
+      grid_(grid),
+      block_(block),
+      body_(body),
+      threads_(size_t{block.x} * block.y * block.z),
       dynamic_(shared_bytes) {
   for (size_t i = 0; i < threads_.size(); ++i) {
     threads_[i].index = unravel(i, block);
@@ -139,21 +150,28 @@ void Launch::run_block() {
 
 void Launch::start(Thread& thread, char* stack) {
   thread.state = State::kReady;
-  getcontext(&thread.context);
-  thread.context.uc_stack.ss_sp = stack;
-  thread.context.uc_stack.ss_size = kStackBytes;
-  thread.context.uc_link = &scheduler_;
-  makecontext(&thread.context, &Launch::enter, 0);
+  thread.entered = false;
+  getcontext(&thread.beginning);
+  thread.beginning.uc_stack.ss_sp = stack;
+  thread.beginning.uc_stack.ss_size = kStackBytes;
+  makecontext(&thread.beginning, &Launch::enter, 0);
 }
 
 void Launch::resume(size_t thread) {
   current_ = thread;
   threadIdx = threads_[thread].index;
-  swapcontext(&scheduler_, &threads_[thread].context);
+  switch_to(threads_[thread]);
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
-// The first function of a fiber. Exceptions must not leave it: they go on in the scheduler.
+void Launch::switch_to(Thread& thread) {
+  if (_setjmp(scheduler_) != 0) return;
+  if (thread.entered) _longjmp(thread.place, 1);
+  thread.entered = true;
+  setcontext(&thread.beginning);
+}
+
+// The first function of a fiber. It never returns, and exceptions must not leave it: they go on in the scheduler.
 void Launch::enter() {
   try {
     running->body_();
@@ -161,12 +179,13 @@ void Launch::enter() {
     running->error_ = std::current_exception();
   }
   running->threads_[running->current_].state = State::kDone;
+  _longjmp(running->scheduler_, 1);
 }
 
 void Launch::wait(State state) {
   Thread& thread = threads_[current_];
   thread.state = state;
-  swapcontext(&thread.context, &scheduler_);
+  if (_setjmp(thread.place) == 0) _longjmp(scheduler_, 1);
 }
 
 void Launch::barrier(Where where) {
@@ -197,7 +216,7 @@ Lanes Launch::meet(const char* primitive, unsigned mask, uint64_t value, Where w
     if (!(mask >> i & 1)) continue;
     if (first + i >= threads_.size()) fail(text(self) + ": the mask names a lane that the block does not have");
     const Thread& other = threads_[first + i];
-    const bool same = other.mask == mask && std::strcmp(other.primitive, primitive) == 0;
+    const bool same = other.mask == mask && other.primitive == primitive;
     if (&other != &self && (other.state != State::kAtMeeting || !same)) {
       wait(State::kAtMeeting);
       return self.brought;
@@ -220,8 +239,7 @@ void Launch::report_stuck() const {
   for (const Thread& thread : threads_) {
     if (thread.state == State::kDone) {
       ++done;
-    } else if (shown == nullptr || std::strcmp(shown->primitive, thread.primitive) != 0 ||
-               shown->where.line() != thread.where.line()) {
+    } else if (shown == nullptr || shown->primitive != thread.primitive || shown->where.line() != thread.where.line()) {
       what << ' ' << text(thread) << ';';
       shown = &thread;
     }
@@ -251,13 +269,21 @@ void launch(const char* op, dim3 grid, dim3 block, size_t shared_bytes, const st
   launch.run();
 }
 
-void* dynamic_shared() { return running->dynamic_shared(); }
-void* static_shared(const void* site, size_t bytes) { return running->static_shared(site, bytes); }
-void barrier(Where where) { running->barrier(where); }
+void* dynamic_shared() {
+  return running->dynamic_shared();
+}
+void* static_shared(const void* site, size_t bytes) {
+  return running->static_shared(site, bytes);
+}
+void barrier(Where where) {
+  running->barrier(where);
+}
 Lanes meet(const char* primitive, unsigned mask, uint64_t value, Where where) {
   return running->meet(primitive, mask, value, where);
 }
-int lane() { return running->lane(); }
+int lane_id() {
+  return running->lane();
+}
 void fail(const char* primitive, const std::string& what, Where) {
   running->fail("thread " + text(threadIdx) + " at " + primitive + ": " + what);
 }

@@ -68,7 +68,7 @@ void barrier(Where where);
 // Meets the lanes of `mask`; returns what each of them brought, and 0 for all others.
 Lanes meet(const char* primitive, unsigned mask, uint64_t value, Where where);
 [[noreturn]] void fail(const char* primitive, const std::string& what, Where where);
-int lane();
+int lane_id();
 
 template <class T>
 uint64_t to_bits(T value) {

@@ -3,40 +3,37 @@
 
 #include "cuda_emulation.h"
 
-inline void __syncthreads(fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  fasthash::emulation::barrier(where);
+namespace fasthash::emulation::primitives {
+
+inline void __syncthreads(Where where = Where::current()) {
+  barrier(where);
 }
-inline void __syncwarp(unsigned mask = 0xffffffffu,
-                       fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  fasthash::emulation::meet("__syncwarp", mask, 0, where);
+inline void __syncwarp(unsigned mask = 0xffffffffu, Where where = Where::current()) {
+  meet("__syncwarp", mask, 0, where);
 }
 
 // Votes.
 
-inline unsigned __ballot_sync(unsigned mask, int predicate,
-                              fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  const auto lanes = fasthash::emulation::meet("__ballot_sync", mask, predicate != 0, where);
+inline unsigned __ballot_sync(unsigned mask, int predicate, Where where = Where::current()) {
+  const auto lanes = meet("__ballot_sync", mask, predicate != 0, where);
   unsigned result = 0;
   for (int i = 0; i < 32; ++i) result |= static_cast<unsigned>(lanes[i]) << i;
   return result;
 }
-inline int __any_sync(unsigned mask, int predicate,
-                      fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  const auto lanes = fasthash::emulation::meet("__any_sync", mask, predicate != 0, where);
+inline int __any_sync(unsigned mask, int predicate, Where where = Where::current()) {
+  const auto lanes = meet("__any_sync", mask, predicate != 0, where);
   return std::any_of(lanes.begin(), lanes.end(), [](uint64_t lane) { return lane != 0; });
 }
-inline int __all_sync(unsigned mask, int predicate,
-                      fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  const auto lanes = fasthash::emulation::meet("__all_sync", mask, predicate == 0, where);
+inline int __all_sync(unsigned mask, int predicate, Where where = Where::current()) {
+  const auto lanes = meet("__all_sync", mask, predicate == 0, where);
   return std::none_of(lanes.begin(), lanes.end(), [](uint64_t lane) { return lane != 0; });
 }
 template <class T>
-unsigned __match_any_sync(unsigned mask, T value,
-                          fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  const auto lanes = fasthash::emulation::meet("__match_any_sync", mask, fasthash::emulation::to_bits(value), where);
+unsigned __match_any_sync(unsigned mask, T value, Where where = Where::current()) {
+  const auto lanes = meet("__match_any_sync", mask, to_bits(value), where);
   unsigned result = 0;
   for (int i = 0; i < 32; ++i) {
-    if (mask >> i & 1 && lanes[i] == fasthash::emulation::to_bits(value)) result |= 1u << i;
+    if (mask >> i & 1 && lanes[i] == to_bits(value)) result |= 1u << i;
   }
   return result;
 }
@@ -44,56 +41,47 @@ unsigned __match_any_sync(unsigned mask, T value,
 // Shuffles. Lanes form segments of `width`, a power of two.
 
 template <class T>
-T __shfl_sync(unsigned mask, T value, int source, int width = 32,
-              fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  const int segment = fasthash::emulation::lane() & -width;
-  return fasthash::emulation::shuffle("__shfl_sync", mask, value, segment + (source & (width - 1)), where);
+T __shfl_sync(unsigned mask, T value, int source, int width = 32, Where where = Where::current()) {
+  const int segment = lane_id() & -width;
+  return shuffle("__shfl_sync", mask, value, segment + (source & (width - 1)), where);
 }
 template <class T>
-T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
-                 fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  const int lane = fasthash::emulation::lane();
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, Where where = Where::current()) {
+  const int lane = lane_id();
   const int source = lane - static_cast<int>(delta);
-  return fasthash::emulation::shuffle("__shfl_up_sync", mask, value, source < (lane & -width) ? -1 : source, where);
+  return shuffle("__shfl_up_sync", mask, value, source < (lane & -width) ? -1 : source, where);
 }
 template <class T>
-T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
-                   fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  const int lane = fasthash::emulation::lane();
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, Where where = Where::current()) {
+  const int lane = lane_id();
   const int source = lane + static_cast<int>(delta);
   const int end = (lane & -width) + width;
-  return fasthash::emulation::shuffle("__shfl_down_sync", mask, value, source < end ? source : -1, where);
+  return shuffle("__shfl_down_sync", mask, value, source < end ? source : -1, where);
 }
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32,
-                  fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  const int lane = fasthash::emulation::lane();
+T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, Where where = Where::current()) {
+  const int lane = lane_id();
   const int source = lane ^ lanes;
   const int end = (lane & -width) + width;
-  return fasthash::emulation::shuffle("__shfl_xor_sync", mask, value, source < end ? source : -1, where);
+  return shuffle("__shfl_xor_sync", mask, value, source < end ? source : -1, where);
 }
 
 // Reductions.
 
 template <class T>
-T __reduce_add_sync(unsigned mask, T value,
-                    fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  return fasthash::emulation::reduce("__reduce_add_sync", mask, value, where, [](T a, T b) { return a + b; });
+T __reduce_add_sync(unsigned mask, T value, Where where = Where::current()) {
+  return reduce("__reduce_add_sync", mask, value, where, [](T a, T b) { return a + b; });
 }
 template <class T>
-T __reduce_min_sync(unsigned mask, T value,
-                    fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  return fasthash::emulation::reduce("__reduce_min_sync", mask, value, where, [](T a, T b) { return min(a, b); });
+T __reduce_min_sync(unsigned mask, T value, Where where = Where::current()) {
+  return reduce("__reduce_min_sync", mask, value, where, [](T a, T b) { return min(a, b); });
 }
 template <class T>
-T __reduce_max_sync(unsigned mask, T value,
-                    fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  return fasthash::emulation::reduce("__reduce_max_sync", mask, value, where, [](T a, T b) { return max(a, b); });
+T __reduce_max_sync(unsigned mask, T value, Where where = Where::current()) {
+  return reduce("__reduce_max_sync", mask, value, where, [](T a, T b) { return max(a, b); });
 }
-inline unsigned __reduce_or_sync(unsigned mask, unsigned value,
-                                 fasthash::emulation::Where where = fasthash::emulation::Where::current()) {
-  return fasthash::emulation::reduce("__reduce_or_sync", mask, value, where,
-                                     [](unsigned a, unsigned b) { return a | b; });
+inline unsigned __reduce_or_sync(unsigned mask, unsigned value, Where where = Where::current()) {
+  return reduce("__reduce_or_sync", mask, value, where, [](unsigned a, unsigned b) { return a | b; });
 }
 
 // Atomics: threads run one at a time. Each returns the old value.
@@ -137,12 +125,24 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
 
 // Bits.
 
-inline int __popc(unsigned x) { return std::popcount(x); }
-inline int __popcll(unsigned long long x) { return std::popcount(x); }
-inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
-inline int __clzll(long long x) { return std::countl_zero(static_cast<unsigned long long>(x)); }
-inline int __ffs(int x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1; }
-inline int __ffsll(long long x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned long long>(x)) + 1; }
+inline int __popc(unsigned x) {
+  return std::popcount(x);
+}
+inline int __popcll(unsigned long long x) {
+  return std::popcount(x);
+}
+inline int __clz(int x) {
+  return std::countl_zero(static_cast<unsigned>(x));
+}
+inline int __clzll(long long x) {
+  return std::countl_zero(static_cast<unsigned long long>(x));
+}
+inline int __ffs(int x) {
+  return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1;
+}
+inline int __ffsll(long long x) {
+  return x == 0 ? 0 : std::countr_zero(static_cast<unsigned long long>(x)) + 1;
+}
 inline unsigned __brev(unsigned x) {
   unsigned result = 0;
   for (int i = 0; i < 32; ++i) result |= (x >> i & 1) << (31 - i);
@@ -160,3 +160,7 @@ inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
   }
   return result;
 }
+
+}  // namespace fasthash::emulation::primitives
+
+using namespace fasthash::emulation::primitives;

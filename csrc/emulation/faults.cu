@@ -47,7 +47,9 @@ __global__ void outside_lane_kernel(int32_t* out) {
 }
 
 // Shared memory read before anyone wrote it.
-__global__ void unwritten_kernel(int32_t* out) { out[threadIdx.x] = cuda::dynamic_shared<int32_t>()[threadIdx.x]; }
+__global__ void unwritten_kernel(int32_t* out) {
+  out[threadIdx.x] = cuda::dynamic_shared<int32_t>()[threadIdx.x];
+}
 
 constexpr int kThreads = 64;
 
@@ -60,10 +62,20 @@ void run(const char* op, void (*kernel)(int32_t*), int32_t* out) {
 void neighbour(int32_t* out, bool with_barrier) {
   cuda::launch("neighbour", neighbour_kernel, 1, kThreads, 0, 0, out, with_barrier);
 }
-void divergent_barrier(int32_t* out) { run("divergent_barrier", divergent_barrier_kernel, out); }
-void missed_barrier(int32_t* out) { run("missed_barrier", missed_barrier_kernel, out); }
-void exited_lane(int32_t* out) { run("exited_lane", exited_lane_kernel, out); }
-void outside_lane(int32_t* out) { run("outside_lane", outside_lane_kernel, out); }
-void unwritten(int32_t* out) { run("unwritten", unwritten_kernel, out); }
+void divergent_barrier(int32_t* out) {
+  run("divergent_barrier", divergent_barrier_kernel, out);
+}
+void missed_barrier(int32_t* out) {
+  run("missed_barrier", missed_barrier_kernel, out);
+}
+void exited_lane(int32_t* out) {
+  run("exited_lane", exited_lane_kernel, out);
+}
+void outside_lane(int32_t* out) {
+  run("outside_lane", outside_lane_kernel, out);
+}
+void unwritten(int32_t* out) {
+  run("unwritten", unwritten_kernel, out);
+}
 
 }  // namespace fasthash::emulation

@@ -20,9 +20,7 @@ PYBIND11_MODULE(_emulated, m) {
   };
   faults.def(
       "neighbour",
-      [](uintptr_t out, bool with_barrier) {
-        emulation::neighbour(reinterpret_cast<int32_t*>(out), with_barrier);
-      },
+      [](uintptr_t out, bool with_barrier) { emulation::neighbour(reinterpret_cast<int32_t*>(out), with_barrier); },
       "out"_a, "with_barrier"_a);
   fault("divergent_barrier", emulation::divergent_barrier);
   fault("missed_barrier", emulation::missed_barrier);

@@ -169,9 +169,7 @@ class Kernels:
         window = len(database) if k is None else k
         outputs = (_address(sums), _address(hits), _address(relevant), _address(workspace), size)
         filters = (_address(mask), _address(exclude))
-        self._call(
-            "average_precision_counts", *self._sides(queries, database), *labels, *filters, window, *outputs
-        )
+        self._call("average_precision_counts", *self._sides(queries, database), *labels, *filters, window, *outputs)
         return sums, hits, relevant
 
 
@@ -181,9 +179,9 @@ def unseeded(emulated: ModuleType) -> Kernels:
     return Kernels(emulated)
 
 
-@pytest.fixture(params=[0, 1, 2], ids="seed{}".format)
+@pytest.fixture(params=[1, 2], ids="seed{}".format)
 def kernels(request: pytest.FixtureRequest, unseeded: Kernels) -> Kernels:
-    """The emulated kernels, run in index order and in two shuffled orders."""
+    """The emulated kernels, run with two orders of threads and blocks."""
     unseeded.module.set_seed(request.param)
     return unseeded
 

@@ -87,17 +87,15 @@ def test_codes_may_start_anywhere(
 @pytest.mark.parametrize("filtered", [False, True], ids=["all", "filtered"])
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_search(
-    kernels: Any, reference: ModuleType, random_codes: Any, width: int, rows: int, filtered: bool
-) -> None:
+def test_search(kernels: Any, reference: ModuleType, random_codes: Any, width: int, rows: int, filtered: bool) -> None:
     queries, database = random_codes(9, width), random_codes(rows, width, seed=1)
     options = filters(9, rows) if filtered else {}
-    for k in (1, 5, 200):
+    for k in (5, 200):
         equal(
             kernels.hamming_topk(queries, database, k, **options),
             reference.hamming_topk(queries, database, k, **options),
         )
-    for radius in (0, 4 * width, 8 * width):
+    for radius in (0, 4 * width):
         equal(
             kernels.hamming_range(queries, database, radius, **options),
             reference.hamming_range(queries, database, radius, **options),
@@ -133,16 +131,21 @@ def test_many_parts_and_tiles(kernels: Any, reference: ModuleType, random_codes:
     check_average_precision(kernels, reference, a, b, query_labels, database_labels, k=700, **options)
 
 
-@pytest.mark.parametrize("width", [1100, 1300, 8191])
+@pytest.mark.parametrize("width", [600, 1200])
 def test_wide_codes(kernels: Any, reference: ModuleType, random_codes: Any, width: int) -> None:
-    """With one table for few warps in shared memory, and with none."""
-    queries, database = random_codes(2, width), random_codes(40, width, distinct=20, seed=1)
-    query_labels, database_labels = labels("ids", 2, 40)
+    """A table in shared memory holds few queries at 600 bytes, or none: then, as at 1200, counts are made elsewhere."""
+    queries, database = random_codes(3, width), random_codes(40, width, distinct=20, seed=1)
+    both = labels("ids", 3, 40)
     equal(kernels.hamming_topk(queries, database, 30), reference.hamming_topk(queries, database, 30))
     equal(
-        kernels.relevance_histogram(queries, database, query_labels, database_labels),
-        reference.relevance_histogram(queries, database, query_labels, database_labels),
+        kernels.relevance_histogram(queries, database, *both),
+        reference.relevance_histogram(queries, database, *both),
     )
+
+
+def test_widest_codes(kernels: Any, reference: ModuleType, random_codes: Any) -> None:
+    queries, database = random_codes(2, 8191), random_codes(20, 8191, seed=1)
+    equal(kernels.hamming_histogram(queries, database), reference.hamming_histogram(queries, database))
 
 
 def check_average_precision(kernels: Any, reference: ModuleType, *arguments: Array, **options: Any) -> None:
@@ -188,3 +191,42 @@ def test_sums_do_not_depend_on_the_order_of_threads(unseeded: Any, random_codes:
         unseeded.module.set_seed(seed)
         sums.append(unseeded.average_precision_counts(queries, database, *labels("ids", 3, 1500))[0].tobytes())
     assert len(set(sums)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query_rows": -1}, "hamming_topk: queries rows: expected at least 0, got -1"),
+        ({"query_bytes": 0}, "hamming_topk: queries bytes: expected 1 to 8191, got 0"),
+        ({"query_bytes": 8192}, "hamming_topk: queries bytes: expected 1 to 8191, got 8192"),
+        ({"query_bytes": 2}, "hamming_topk: bytes: expected codes of one width, got 2 and 4"),
+        ({"database": 0}, "hamming_topk: database: expected an address, got null"),
+        ({"indices": 0}, "hamming_topk: indices: expected an address, got null"),
+        ({"k": 0}, "hamming_topk: k: expected at least 1, got 0"),
+        ({"workspace": 0}, "hamming_topk: workspace: expected an address, got null"),
+        ({"workspace_bytes": 8}, r"hamming_topk: workspace_bytes: expected at least \d+, got 8"),
+    ],
+)
+def test_the_binding_checks_sizes_again(
+    emulated: ModuleType, random_codes: Any, change: dict[str, int], message: str
+) -> None:
+    codes, out = random_codes(6, 4), np.zeros(6, np.int64)
+    workspace = np.zeros(emulated.topk_workspace(6, 6, 4, 1), np.uint8)
+    sides = {"queries": codes.ctypes.data, "query_rows": 6, "query_bytes": 4}
+    sides |= {"database": codes.ctypes.data, "database_rows": 6, "database_bytes": 4}
+    outputs = {"distances": out.ctypes.data, "indices": out.ctypes.data}
+    scratch = {"workspace": workspace.ctypes.data, "workspace_bytes": workspace.size}
+    call = sides | {"k": 1, "mask": 0, "exclude": 0} | outputs | scratch | {"stream": 0, "device": -1}
+    with pytest.raises(ValueError, match=message):
+        emulated.hamming_topk(**(call | change))
+
+
+def test_the_workspace_is_bounded(emulated: ModuleType) -> None:
+    """256 MB, however many queries and codes; a single query at the widest may not need more."""
+    for queries, rows, width in [(1, 10**9, 8), (10**6, 10**9, 128), (10, 10**8, 8191), (10**5, 1, 1)]:
+        sizes = [
+            emulated.topk_workspace(queries, rows, width, 10**6),
+            emulated.range_workspace(queries, rows, width, 8 * width),
+            emulated.average_precision_workspace(queries, rows, width),
+        ]
+        assert max(sizes) <= 256 * 2**20
