@@ -1,0 +1,54 @@
+import dataclasses
+import json
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from fasthash import methods
+from fasthash.methods import registry
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreign(methods.DPSH):
+    extra: int = 1
+
+
+def test_create_takes_what_config_json_holds():
+    method = methods.create("pts3h", bits=12, perturbation={"noise": 0.1}, network={"widths": (8, 16)})
+    assert method.network.widths == (8, 16)
+    again = methods.create("pts3h", **json.loads(json.dumps(dataclasses.asdict(method))))
+    assert again == method
+
+
+def test_errors_name_what_is_known():
+    with pytest.raises(ValueError, match=r"create: name must be one of \['dpsh', 'pts3h'\], got 'mah'"):
+        methods.create("mah")
+    with pytest.raises(TypeError, match=r"create: dpsh has the options \['bits', .*got 'w_max'"):
+        methods.create("dpsh", w_max=1.0)
+    with pytest.raises(TypeError, match=r"create: dpsh\.perturbation has the options .*got 'blur'"):
+        methods.create("dpsh", perturbation={"blur": 1})
+    with pytest.raises(ValueError, match='PTS3H: sup must be "dpsh" or "dsh", got \'csq\''):
+        methods.create("pts3h", sup="csq")
+    with pytest.raises(ValueError, match=r"PTS3H: graph_loss must be one of .* got 'hinge'"):
+        methods.create("pts3h", graph_loss="hinge")
+
+
+def test_register_refuses_what_is_no_method_and_taken_names(own_registry):
+    with pytest.raises(TypeError, match="register: 'x' must be a dataclass derived from Method"):
+        methods.register("x")(dict)
+    with pytest.raises(ValueError, match="register: 'dpsh' is taken by DPSH"):
+        methods.register("dpsh")(Foreign)
+
+
+def test_methods_of_other_packages_come_by_entry_point(own_registry, monkeypatch):
+    entry = EntryPoint("foreign", f"{__name__}:Foreign", registry.GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: Foreign)
+    monkeypatch.setattr(registry, "entry_points", lambda **select: EntryPoints([entry]).select(**select))
+    assert "foreign" in methods.available()
+    assert methods.create("foreign", extra=3).extra == 3
+    assert Foreign.name == "foreign"
