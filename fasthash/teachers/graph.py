@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fasthash.losses.similarity import label_similarity
-from fasthash.ops import hamming_distance, hamming_topk
+from fasthash.ops import hamming_distance, hamming_topk, label_overlap, pack
 
 
 def pseudo_similarity(
@@ -31,7 +30,8 @@ def pseudo_similarity(
         bits: width of the codes.
         near: share of the bits up to which a pair is similar.
         far: share of the bits from which a pair is dissimilar.
-        labels: class ids (B,) or multi-hot (B, classes) as in `label_similarity`; they overrule the codes.
+        labels: class ids (B,), -1 = unlabelled, or multi-hot (B, classes), an all-zero row = unlabelled. Where both
+            items of a pair are labelled, they overrule the codes.
 
     Returns:
         similarity (B, B) bool and known (B, B) bool. similarity is False wherever known is. The diagonal is included.
@@ -68,8 +68,20 @@ def pseudo_similarity(
         return similar, known
     if labels.shape[:1] != codes.shape[:1]:
         raise ValueError(f"pseudo_similarity: labels must have {len(codes)} rows, got shape {tuple(labels.shape)}")
-    by_label, labelled = label_similarity(labels)
+    by_label, labelled = _share_label(labels)
     return torch.where(labelled, by_label, similar), known | labelled
+
+
+def _share_label(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """What `losses.label_similarity` says, by integer ops: pairs (B, B) that share a label, pairs with two labels."""
+    if labels.ndim == 1:
+        similar, labelled = labels[:, None] == labels[None, :], labels >= 0
+    else:
+        sets = pack(labels)
+        similar = label_overlap(sets, sets) > 0
+        labelled = similar.diagonal()
+    known = labelled[:, None] & labelled[None, :]
+    return similar & known, known
 
 
 def knn_graph(codes: Tensor, k: int) -> Tensor:
