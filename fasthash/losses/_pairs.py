@@ -50,8 +50,8 @@ def at_least_float32(x: Tensor) -> Tensor:
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """a @ b in the wider type of both and float32 at least, also under autocast.
 
-    The backward too, except where torch.compile traces it under autocast: there torch runs its products in the low type,
-    unless `torch._functorch.config.backward_pass_autocast` says otherwise.
+    The backward too, except where torch.compile traces it under autocast: torch then runs its products in the low type,
+    unless `torch._functorch.config.backward_pass_autocast` is "off".
     """
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     with torch.autocast(a.device.type, enabled=False):
