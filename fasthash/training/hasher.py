@@ -104,9 +104,9 @@ def load(run: Run | str, *, method: Method | None = None, network: nn.Module | N
     if config["own_network"] and network is None:
         raise ValueError("load: network must be given for a run whose fit was given one, got None")
     method = run.method() if method is None else method
-    network = (
-        build_network(method.network, tuple(config["items"]["shape"]), method.bits) if network is None else network
-    )
-    modules = method.modules(network)
+    # Weights are drawn only to be overwritten: the caller's random numbers are left alone.
+    with torch.random.fork_rng(devices=[]):
+        network = network or build_network(method.network, tuple(config["items"]["shape"]), method.bits)
+        modules = method.modules(network)
     load_modules(saved, modules)
     return Hasher(method.encoder(modules), method.bits)
