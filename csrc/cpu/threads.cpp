@@ -17,6 +17,9 @@ namespace {
 
 // One parallel_for: threads take tasks by counting up; the last one to leave wakes the caller.
 struct Job {
+  Job(const std::function<void(int64_t)>* body, int64_t tasks, int helpers_wanted)
+      : body(body), tasks(tasks), helpers_wanted(helpers_wanted) {}
+
   const std::function<void(int64_t)>* body;
   int64_t tasks;
   int helpers_wanted;  // guarded by Pool::mutex_
@@ -101,7 +104,7 @@ void parallel_for(int64_t tasks, int threads, const std::function<void(int64_t)>
     for (int64_t task = 0; task < tasks; ++task) body(task);
     return;
   }
-  Job job{&body, tasks, helpers};
+  Job job(&body, tasks, helpers);
   pool().run(job);
   if (job.error) std::rethrow_exception(job.error);
 }
