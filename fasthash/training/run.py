@@ -15,6 +15,7 @@ import torch
 
 from fasthash.data import TrainingSet
 from fasthash.methods import Method, create
+from fasthash.training.checkpoint import REST, latest_checkpoint
 from fasthash.training.config import Config
 
 
@@ -47,8 +48,6 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether training came to its end."""
-        from fasthash.training.checkpoint import REST, latest_checkpoint
-
         latest = latest_checkpoint(self.checkpoints)
         return latest is not None and json.loads((latest / REST).read_text())["cursor"] is None
 
