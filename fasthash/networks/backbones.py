@@ -29,13 +29,14 @@ def mlp_backbone(shape: tuple[int, ...], hidden: tuple[int, ...] = (512,), *, dr
 
 
 class SmallCNN(nn.Module):
-    """Blocks of two 3 x 3 convolutions and a halving, then the mean over places: (n, c, h, w) -> (n, widths[-1]).
+    """Blocks of two 3 x 3 convolutions with halvings between, averaged to a grid: (n, c, h, w) -> (n, features).
 
     Group normalisation: it has no running statistics, so a batch's other items never matter.
 
     Args:
         channels: of the images.
         widths: channels of each block, multiples of 8.
+        grid: side of the grid to which the last block's places are averaged; features = widths[-1] * grid * grid.
         dropout: on the features.
 
     Raises:
@@ -45,10 +46,12 @@ class SmallCNN(nn.Module):
         >>> import torch
         >>> from fasthash.networks import SmallCNN
         >>> SmallCNN(1, (16, 32))(torch.randn(5, 1, 8, 8)).shape
-        torch.Size([5, 32])
+        torch.Size([5, 512])
     """
 
-    def __init__(self, channels: int, widths: tuple[int, ...] = (32, 64), *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, channels: int, widths: tuple[int, ...] = (32, 64), *, grid: int = 4, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         if not widths or any(width < 8 or width % 8 for width in widths):
             raise ValueError(f"SmallCNN: widths must be multiples of 8, at least one, got {widths}")
@@ -58,8 +61,9 @@ class SmallCNN(nn.Module):
                 layers.append(nn.MaxPool2d(2))
             for inputs in (narrow, wide):
                 layers += [nn.Conv2d(inputs, wide, 3, padding=1), nn.GroupNorm(8, wide), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
+        self.features = widths[-1] * grid * grid
+        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(grid), nn.Flatten(), nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, height, width) -> (n, widths[-1])."""
+        """(n, channels, height, width) -> (n, features)."""
         return cast(Tensor, self.layers(x))

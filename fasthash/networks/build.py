@@ -49,11 +49,12 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], bits: int) -> H
     """
     backbone: nn.Module
     if config.backbone == "mlp":
-        backbone = mlp_backbone(shape, config.widths, dropout=config.dropout)
+        backbone, features = mlp_backbone(shape, config.widths, dropout=config.dropout), config.widths[-1]
     elif config.backbone == "cnn":
         if len(shape) != 3:
             raise ValueError(f'build_network: shape of "cnn" must be (channels, height, width), got {shape}')
-        backbone = SmallCNN(shape[0], config.widths, dropout=config.dropout)
+        cnn = SmallCNN(shape[0], config.widths, dropout=config.dropout)
+        backbone, features = cnn, cnn.features
     else:
         raise ValueError(f'build_network: config.backbone must be "mlp" or "cnn", got {config.backbone!r}')
-    return HashNetwork(backbone, linear_head(config.widths[-1], bits))
+    return HashNetwork(backbone, linear_head(features, bits))
