@@ -8,6 +8,7 @@ from fasthash.data.augment import (
     random_erase,
     random_flip,
     random_shift,
+    random_warp,
 )
 from fasthash.data.digits import load_digits
 from fasthash.data.sampler import TwoStreamSampler
@@ -28,4 +29,5 @@ __all__ = [
     "random_erase",
     "random_flip",
     "random_shift",
+    "random_warp",
 ]

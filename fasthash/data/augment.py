@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import affine_grid, grid_sample, pad
 
 
 def _check_images(function: str, x: Tensor) -> None:
@@ -82,6 +82,26 @@ def random_erase(x: Tensor, size: int, generator: Generator) -> Tensor:
     return x.masked_fill(erased, 0)
 
 
+def random_warp(x: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Each image through an affine map near the identity: small turns, stretches, shears and moves.
+
+    The six numbers of the map, in units of half the image, deviate from the identity's by Gaussian noise of standard
+    deviation `strength`; values between pixels are interpolated, and zeros come in at the border.
+
+    Raises:
+        ValueError: x not (items, channels, height, width), or strength negative.
+    """
+    _check_images("random_warp", x)
+    if strength < 0:
+        raise ValueError(f"random_warp: strength must be >= 0, got {strength}")
+    if not len(x):
+        return x  # torch makes no empty grids
+    noise = torch.randn((len(x), 2, 3), generator=generator, device=x.device, dtype=x.dtype)
+    maps = torch.eye(2, 3, device=x.device, dtype=x.dtype) + strength * noise
+    grid = affine_grid(maps, list(x.shape), align_corners=False)
+    return grid_sample(x, grid, align_corners=False)
+
+
 def drop_features(x: Tensor, probability: float, generator: Generator) -> Tensor:
     """Each value set to 0 with this probability, the others scaled so that the mean stays.
 
@@ -112,6 +132,7 @@ class Perturbation:
     Attributes:
         shift: largest move of an image, pixels.
         flip: mirror images left to right.
+        warp: strength of a random affine map of an image.
         erase: side of the square set to 0, pixels.
         dropout: probability that a value is set to 0.
         noise: standard deviation of Gaussian noise, in the units of x.
@@ -126,6 +147,7 @@ class Perturbation:
 
     shift: int = 0
     flip: bool = False
+    warp: float = 0.0
     erase: int = 0
     dropout: float = 0.0
     noise: float = 0.0
@@ -136,6 +158,8 @@ class Perturbation:
             x = random_shift(x, self.shift, generator)
         if self.flip:
             x = random_flip(x, generator)
+        if self.warp:
+            x = random_warp(x, self.warp, generator)
         if self.erase:
             x = random_erase(x, self.erase, generator)
         if self.dropout:

@@ -1,7 +1,16 @@
 import pytest
 import torch
 
-from fasthash.data import Perturbation, add_noise, drop_features, random_crop, random_erase, random_flip, random_shift
+from fasthash.data import (
+    Perturbation,
+    add_noise,
+    drop_features,
+    random_crop,
+    random_erase,
+    random_flip,
+    random_shift,
+    random_warp,
+)
 
 
 def generator(seed=0):
@@ -65,7 +74,7 @@ def test_dropout_keeps_the_mean_and_noise_has_its_deviation():
 
 
 def test_views_differ_by_generator_only_and_leave_their_input(images):
-    view = Perturbation(shift=1, flip=True, erase=2, dropout=0.1, noise=0.1)
+    view = Perturbation(shift=1, flip=True, warp=0.1, erase=2, dropout=0.1, noise=0.1)
     before = images.clone()
     torch.manual_seed(0)
     expected = torch.rand(3)
@@ -89,6 +98,7 @@ def test_views_differ_by_generator_only_and_leave_their_input(images):
         (lambda: random_crop(torch.zeros(2, 1, 4, 4), (5, 4), generator()), r"random_crop: size .* got \(5, 4\)"),
         (lambda: random_shift(torch.zeros(2, 1, 4, 4), -1, generator()), "random_shift: pixels must be >= 0, got -1"),
         (lambda: random_erase(torch.zeros(2, 1, 4, 4), -1, generator()), "random_erase: size must be >= 0, got -1"),
+        (lambda: random_warp(torch.zeros(2, 1, 4, 4), -1, generator()), "random_warp: strength must be >= 0, got -1"),
         (lambda: drop_features(torch.zeros(2, 3), 1.0, generator()), "drop_features: probability .* got 1.0"),
         (lambda: add_noise(torch.zeros(2, 3), -0.1, generator()), "add_noise: deviation must be >= 0, got -0.1"),
     ],
@@ -99,5 +109,15 @@ def test_errors(call, message):
 
 
 def test_empty_batch():
-    view = Perturbation(shift=1, flip=True, erase=2, dropout=0.1, noise=0.1)
+    view = Perturbation(shift=1, flip=True, warp=0.1, erase=2, dropout=0.1, noise=0.1)
     assert view(torch.zeros(0, 1, 8, 8), generator()).shape == (0, 1, 8, 8)
+
+
+def test_warp_moves_a_spot_by_about_its_strength():
+    spot = torch.zeros(500, 1, 21, 21)
+    spot[:, :, 10, 10] = 1
+    warped = random_warp(spot, 0.1, generator())[:, 0]
+    rows = (warped.sum(2) * torch.arange(21)).sum(1) / warped.sum((1, 2))
+    # Half the image, 10.5 pixels, is one unit; the middle feels only the move.
+    assert rows.std() == pytest.approx(1.05, rel=0.15)
+    assert torch.allclose(random_warp(spot, 0.0, generator()), spot, atol=1e-5)
