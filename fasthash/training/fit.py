@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fasthash.data import TrainingSet
@@ -52,7 +53,7 @@ def fit(
         FloatingPointError: a loss is no number any more.
         ImportError: lightning-fabric is missing.
         KeyboardInterrupt: Ctrl-C; the run can be resumed.
-        ValueError: "16-mixed" on a CPU, or a folder whose run had other options.
+        ValueError: "16-mixed" on a CPU, a folder whose run had other options, or a network of another width.
 
     Example:
         >>> import tempfile
@@ -71,6 +72,8 @@ def fit(
         from lightning_fabric import Fabric
     except ImportError as error:
         raise ImportError("fit: needs lightning-fabric; pip install 'fasthash[train]'") from error
+    if network is not None:
+        _check_network(network, data, method.bits)
     run = open_run(config, describe(method, data, config, own_network=network is not None))
     progress = progress or default_progress(method.name)
 
@@ -100,6 +103,15 @@ def fit(
     finally:
         progress.close()
     return run
+
+
+@torch.no_grad()
+def _check_network(network: nn.Module, data: TrainingSet, bits: int) -> None:
+    training = network.training
+    shape = tuple(network.cpu().eval()(data.x[:1]).shape)
+    network.train(training)
+    if shape != (1, bits):
+        raise ValueError(f"fit: network must turn one item into (1, {bits}), got {shape}")
 
 
 class _Keeper:

@@ -101,6 +101,9 @@ def test_a_network_of_the_callers(digits, tmp_path):
     assert torch.equal(loaded.network.head[0].weight, own.head[0].weight)
     with pytest.raises(ValueError, match="load: network must be given"):
         load(run)
+    with pytest.raises(ValueError, match=r"fit: network must turn one item into \(1, 8\), got \(1, 12\)"):
+        fit(methods.create("dpsh", bits=8), digits[3], Config(str(tmp_path / "narrow")), network=network())
+    assert not (tmp_path / "narrow").exists()
 
 
 def test_no_run_no_hasher(tmp_path):
