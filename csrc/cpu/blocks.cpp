@@ -7,13 +7,7 @@ namespace fasthash::cpu {
 namespace {
 
 constexpr int64_t kBlockBytes = 32 * 1024;
-
-// The last, partial word of a row, without touching the byte behind it.
-uint64_t partial_word(const uint8_t* bytes, int64_t count) {
-  uint64_t word = 0;
-  std::memcpy(&word, bytes, static_cast<size_t>(count));
-  return word;
-}
+constexpr int64_t kPrefetchBytes = 8 * 1024;
 
 }  // namespace
 
@@ -27,22 +21,28 @@ std::vector<uint64_t> query_words(Codes queries, int64_t begin, int64_t end) {
   return result;
 }
 
-void interleave(Codes table, const int64_t* indices, int64_t first, int64_t count, uint64_t* out) {
-  const int64_t bytes = table.bytes, whole = bytes / 8, words = words_of(bytes);
-  for (int64_t i = 0; i < count; ++i) {
-    const uint8_t* row = table.data + (indices != nullptr ? indices[i] : first + i) * bytes;
-    uint64_t* lane = out + i / kLanes * words * kLanes + i % kLanes;
-    for (int64_t w = 0; w < whole; ++w) std::memcpy(lane + w * kLanes, row + w * 8, 8);
-    if (whole < words) lane[whole * kLanes] = partial_word(row + whole * 8, bytes - whole * 8);
-  }
-  for (int64_t i = count; i % kLanes != 0; ++i) {
-    uint64_t* lane = out + i / kLanes * words * kLanes + i % kLanes;
-    for (int64_t w = 0; w < words; ++w) lane[w * kLanes] = 0;
+void interleave(const Level& level, Codes table, const int64_t* indices, int64_t first, int64_t count, uint64_t* out) {
+  static const uint8_t zeros[kMaxBytes] = {};
+  const int words = words_of(table.bytes);
+  for (int64_t i = 0; i < count; i += kLanes) {
+    if (indices == nullptr) {
+      // The processor's own prefetch loses the thread between blocks, which are read in bursts.
+      const auto ahead = reinterpret_cast<uintptr_t>(table.data) + (first + i) * table.bytes + kPrefetchBytes;
+      for (int64_t line = 0; line < kLanes * table.bytes; line += 64) {
+        __builtin_prefetch(reinterpret_cast<const void*>(ahead + line));
+      }
+    }
+    const uint8_t* rows[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int64_t row = i + lane < count ? (indices != nullptr ? indices[i + lane] : first + i + lane) : -1;
+      rows[lane] = row >= 0 ? table.data + row * table.bytes : zeros;
+    }
+    level.interleave(rows, table.bytes, out + i * words);
   }
 }
 
-BlockReader::BlockReader(Codes database, const uint8_t* mask, int64_t begin, int64_t end)
-    : database_(database), mask_(mask), position_(begin), end_(end), words_(words_of(database.bytes)) {
+BlockReader::BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end)
+    : level_(level), database_(database), mask_(mask), position_(begin), end_(end), words_(words_of(database.bytes)) {
   const int64_t fitting = kBlockBytes / (8 * words_) / kLanes * kLanes;
   const int64_t needed = (end - begin + kLanes - 1) / kLanes * kLanes;
   capacity_ = std::max<int64_t>(kLanes, std::min(fitting, needed));
@@ -59,7 +59,7 @@ bool BlockReader::next(Block& block) {
       count += mask_[position_] != 0;
     }
     if (count == 0) return false;
-    interleave(database_, indices_.data(), 0, count, scratch_.data());
+    interleave(level_, database_, indices_.data(), 0, count, scratch_.data());
     block = {scratch_.data(), count, indices_[0], indices_.data()};
     return true;
   }
@@ -70,7 +70,7 @@ bool BlockReader::next(Block& block) {
     // Unaligned is fine: the levels load it as bytes.
     block = {reinterpret_cast<const uint64_t*>(database_.data + position_ * 8), count, position_, nullptr};
   } else {
-    interleave(database_, nullptr, position_, count, scratch_.data());
+    interleave(level_, database_, nullptr, position_, count, scratch_.data());
     block = {scratch_.data(), count, position_, nullptr};
   }
   position_ += count;

@@ -18,19 +18,20 @@ std::vector<uint64_t> query_words(Codes queries, int64_t begin, int64_t end);
 
 // Interleaves `count` rows of a table: those at `indices`, or first, first + 1, ... where that is null. The
 // last group is padded with zero codes.
-void interleave(Codes table, const int64_t* indices, int64_t first, int64_t count, uint64_t* out);
+void interleave(const Level& level, Codes table, const int64_t* indices, int64_t first, int64_t count, uint64_t* out);
 
 // Walks the rows begin..end of a database. Masked rows are left out here, once, so that no kernel meets them.
 // Blocks fit the L1 cache, so that all queries of a batch can visit one before the next is made.
 class BlockReader {
  public:
-  BlockReader(Codes database, const uint8_t* mask, int64_t begin, int64_t end);
+  BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end);
   // False at the end. The block lives until the next call.
   bool next(Block& block);
   // Codes of the largest block, rounded up to whole groups.
   int64_t capacity() const { return capacity_; }
 
  private:
+  const Level& level_;
   Codes database_;
   const uint8_t* mask_;
   int64_t position_, end_;

@@ -25,7 +25,7 @@ void matrix(const Level& chosen, CountBlock count, Codes a, Codes b, int32_t* ou
     const int64_t row_end = std::min(a.rows, row + kQueriesATask);
     const int64_t column = task % column_tiles * kCodesATask;
     const std::vector<uint64_t> queries = query_words(a, row, row_end);
-    BlockReader reader(b, nullptr, column, std::min(b.rows, column + kCodesATask));
+    BlockReader reader(chosen, b, nullptr, column, std::min(b.rows, column + kCodesATask));
     std::vector<uint16_t> counts(static_cast<size_t>(reader.capacity()));
     for (Block block; reader.next(block);) {
       for (int64_t i = row; i < row_end; ++i) {

@@ -5,6 +5,8 @@
 //   finish(p)     that sum as 64-bit lanes
 //   negative(x)   one bit a lane: lane < 0
 //   store(x, p)   lanes to int64
+//   interleave    eight rows to one group, or interleave_plain
+//   kCompresses   whether there is compress_keys, which writes the keys of all hits at once
 //
 // Everything stands in an anonymous namespace: each level keeps its own copy, compiled with its own flags.
 #pragma once
@@ -63,6 +65,14 @@ void count_block(const uint64_t* query, const Block& block, int words, uint16_t*
 template <class V>
 __attribute__((noinline)) void append(Selection& selection, uint32_t hits, typename V::Type sum, const Block& block,
                                       int64_t position) {
+  if constexpr (V::kCompresses) {
+    const bool plain = block.indices == nullptr && selection.exclude < 0 && position + V::kWide <= block.codes;
+    if (plain && selection.capacity - selection.size >= V::kWide) {
+      V::compress_keys(selection.keys + selection.size, hits, sum, selection.threshold, block.first + position);
+      selection.size += __builtin_popcount(hits);
+      return;
+    }
+  }
   int64_t below[V::kWide];
   V::store(sum, below);
   const int64_t threshold = selection.threshold;
@@ -160,6 +170,39 @@ void scan(const uint64_t* queries, int count, const Block& block, int words, Sel
   }
 }
 
+template <class T>
+inline T load_as(const uint8_t* bytes) {
+  T value;
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
+}
+
+// The first 1..7 bytes as a word, by loads that overlap instead of a loop.
+inline uint64_t partial_word(const uint8_t* bytes, int64_t count) {
+  if (count >= 4) return load_as<uint32_t>(bytes) | uint64_t{load_as<uint32_t>(bytes + count - 4)} << 8 * (count - 4);
+  if (count >= 2) return load_as<uint16_t>(bytes) | uint64_t{load_as<uint16_t>(bytes + count - 2)} << 8 * (count - 2);
+  return bytes[0];
+}
+
+inline void interleave_plain(const uint8_t* const* rows, int64_t bytes, uint64_t* group) {
+  const int64_t whole = bytes / 8;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    for (int64_t w = 0; w < whole; ++w) group[w * kLanes + lane] = load_as<uint64_t>(rows[lane] + 8 * w);
+    if (bytes % 8 != 0) group[whole * kLanes + lane] = partial_word(rows[lane] + 8 * whole, bytes % 8);
+  }
+}
+
+inline int64_t count_at_most(const uint16_t* values, int64_t count, uint16_t most) {
+  int64_t result = 0;
+  for (int64_t i = 0; i < count;) {
+    const int64_t end = count - i > 32768 ? i + 32768 : count;
+    uint16_t part = 0;  // 16 bits, so that the compiler keeps whole registers of them
+    for (; i < end; ++i) part = static_cast<uint16_t>(part + (values[i] <= most));
+    result += part;
+  }
+  return result;
+}
+
 inline void widen(const uint16_t* in, int64_t count, int32_t* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = in[i];
 }
@@ -204,8 +247,8 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
 }  // namespace
 
 // Defines the exported table of a level source.
-#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                              \
-  const Level VARIABLE = {NAME,    COMPILED_FOR,  count_block<V, Xor>, count_block<V, And>, \
-                          scan<V>, sign_words<V>, unpack_bytes,        widen}
+#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                                  \
+  const Level VARIABLE = {NAME,          COMPILED_FOR, V::interleave, count_block<V, Xor>, count_block<V, And>, \
+                          count_at_most, scan<V>,      sign_words<V>, unpack_bytes,        widen}
 
 }  // namespace fasthash::cpu

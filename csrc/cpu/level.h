@@ -33,10 +33,14 @@ struct Level {
   const char* name;
   const char* compiled_for;  // instruction sets that the compiler had for this source
 
+  // Eight rows of `bytes` bytes -> one group; the bytes behind a row are neither read nor taken.
+  void (*interleave)(const uint8_t* const* rows, int64_t bytes, uint64_t* group);
   // out[i] = popcount(query ^ code i), all groups in full (out has room for them).
   void (*distances)(const uint64_t* query, const Block& block, int words, uint16_t* out);
   // out[i] = popcount(query & code i).
   void (*overlaps)(const uint64_t* query, const Block& block, int words, uint16_t* out);
+  // How many of the values are at most `most`.
+  int64_t (*count_at_most)(const uint16_t* values, int64_t count, uint16_t most);
   // Appends to each query's selection the codes below its threshold. queries: (count, words).
   void (*scan)(const uint64_t* queries, int count, const Block& block, int words, Selection* selections);
   // 64 elements -> 64 bits, element 0 lowest: 0 < value <= limit as signed integers of `width` bytes.

@@ -9,6 +9,7 @@ namespace {
 struct Avx2 {
   using Type = __m256i;
   static constexpr int kWide = 4;
+  static constexpr bool kCompresses = false;
   static constexpr int queries_at_once(int) { return 4; }
 
   static Type zero() { return _mm256_setzero_si256(); }
@@ -36,6 +37,18 @@ struct Avx2 {
     for (int i = 0; i < 4; ++i) out[i] = static_cast<uint16_t>(lanes[i]);
   }
 
+  static void interleave(const uint8_t* const* rows, int64_t bytes, uint64_t* group) {
+    int64_t done = 0;
+    for (; done + 32 <= bytes; done += 32, group += 4 * kLanes) {
+      transpose(rows, done, group);
+      transpose(rows + 4, done, group + 4);
+    }
+    if (done == bytes) return;
+    const uint8_t* tails[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) tails[lane] = rows[lane] + done;
+    interleave_plain(tails, bytes - done, group);
+  }
+
   template <class T>
   static uint64_t sign_word(const uint8_t* row, int64_t limit) {
     const auto* in = reinterpret_cast<const __m256i*>(row);
@@ -47,6 +60,18 @@ struct Avx2 {
   }
 
  private:
+  // Four words of four rows, from byte `at` on, to lanes 0..3 of four words.
+  static void transpose(const uint8_t* const* rows, int64_t at, uint64_t* out) {
+    const auto row = [&](int i) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[i] + at)); };
+    const Type even01 = _mm256_unpacklo_epi64(row(0), row(1)), odd01 = _mm256_unpackhi_epi64(row(0), row(1));
+    const Type even23 = _mm256_unpacklo_epi64(row(2), row(3)), odd23 = _mm256_unpackhi_epi64(row(2), row(3));
+    const auto put = [&](int word, Type x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + word * kLanes), x); };
+    put(0, _mm256_permute2x128_si256(even01, even23, 0x20));
+    put(1, _mm256_permute2x128_si256(odd01, odd23, 0x20));
+    put(2, _mm256_permute2x128_si256(even01, even23, 0x31));
+    put(3, _mm256_permute2x128_si256(odd01, odd23, 0x31));
+  }
+
   template <class T>
   static uint64_t signs(Type x, int64_t limit) {
     const Type none = _mm256_setzero_si256();

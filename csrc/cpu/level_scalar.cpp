@@ -7,6 +7,7 @@ namespace {
 struct Scalar {
   using Type = uint64_t;
   static constexpr int kWide = 1;
+  static constexpr bool kCompresses = false;
   static constexpr int queries_at_once(int) { return 4; }
 
   static Type zero() { return 0; }
@@ -33,6 +34,9 @@ struct Scalar {
     return x * 0x0001000100010001u >> 48;
   }
   static uint32_t negative(Type x) { return static_cast<uint32_t>(x >> 63); }
+  static void interleave(const uint8_t* const* rows, int64_t bytes, uint64_t* group) {
+    interleave_plain(rows, bytes, group);
+  }
   static void store(Type x, int64_t* out) { *out = static_cast<int64_t>(x); }
   static void store_u16(Type x, uint16_t* out) { *out = static_cast<uint16_t>(x); }
 

@@ -24,7 +24,8 @@ class Relevance {
       const int64_t padded = (codes_ + kLanes - 1) / kLanes * kLanes;
       block_sets_.resize(static_cast<size_t>(padded * words_of(labels_.set_bytes)));
       overlaps_.resize(static_cast<size_t>(padded));
-      interleave({labels_.database_sets, 0, labels_.set_bytes}, block.indices, block.first, codes_, block_sets_.data());
+      interleave(level_, {labels_.database_sets, 0, labels_.set_bytes}, block.indices, block.first, codes_,
+                 block_sets_.data());
     } else {
       block_ids_.resize(static_cast<size_t>(codes_));
       for (int64_t i = 0; i < codes_; ++i) {
@@ -74,7 +75,7 @@ void visit_pairs(const Level& level, Codes queries, Codes database, const Labels
                  const Task& task, Visit visit) {
   const int words = words_of(database.bytes);
   const std::vector<uint64_t> rows = query_words(queries, task.first, task.last);
-  BlockReader reader(database, filter.mask, task.begin, task.end);
+  BlockReader reader(level, database, filter.mask, task.begin, task.end);
   std::vector<uint16_t> distances(static_cast<size_t>(reader.capacity()));
   Relevance relevance(level, labels != nullptr ? *labels : Labels{}, task);
   for (Block block; reader.next(block);) {

@@ -70,7 +70,7 @@ std::unique_ptr<RangeResult> hamming_range(Codes queries, Codes database, int64_
     for (int64_t i = task.first; i < task.last; ++i) {
       selections.push_back({nullptr, 0, 0, radius + 1, excluded(filter, i), grow, &found->keys(i, task.part)});
     }
-    scan(chosen, queries, database, filter, task, selections);
+    scan(chosen, query_words(queries, task.first, task.last), database, filter, task, selections);
     for (int64_t i = task.first; i < task.last; ++i) {
       auto& keys = found->keys(i, task.part);
       keys.resize(static_cast<size_t>(selections[static_cast<size_t>(i - task.first)].size));

@@ -63,13 +63,12 @@ class Cut {
   int64_t queries_, codes_, batch_, parts_, tasks_;
 };
 
-// Offers every code of the task to the selections of its queries, in index order.
-inline void scan(const Level& level, Codes queries, Codes database, Filter filter, const Task& task,
-                 std::vector<Selection>& selections) {
-  const std::vector<uint64_t> words = query_words(queries, task.first, task.last);
-  BlockReader reader(database, filter.mask, task.begin, task.end);
+// Offers every code of the task to the selections of its queries, whose words are `queries`, in index order.
+inline void scan(const Level& level, const std::vector<uint64_t>& queries, Codes database, Filter filter,
+                 const Task& task, std::vector<Selection>& selections) {
+  BlockReader reader(level, database, filter.mask, task.begin, task.end);
   for (Block block; reader.next(block);) {
-    level.scan(words.data(), static_cast<int>(selections.size()), block, words_of(database.bytes), selections.data());
+    level.scan(queries.data(), static_cast<int>(selections.size()), block, words_of(database.bytes), selections.data());
   }
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "fasthash/select.h"
+#include "sample.h"
 #include "scan.h"
 #include "threads.h"
 
@@ -71,32 +72,38 @@ int64_t room(int64_t k, int64_t codes) {
   return k >= codes ? codes + 1 : std::min(codes, k + std::max(k, kLeastRoom)) + 1;
 }
 
-}  // namespace
-
-void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
-                  int threads) {
-  if (queries.rows == 0) return;
+// One search of all queries. With a sample, a query may come out with fewer than k codes although there are more; then
+// its number is added to `failed`.
+void search(Codes queries, Codes database, int64_t k, Filter filter, const Sample* sample, int32_t* distances,
+            int64_t* indices, int threads, std::vector<int64_t>& failed) {
   const Level& chosen = level();
   const int64_t bits = 8 * database.bytes;
+  const int words = words_of(database.bytes);
   const int64_t fitting = kBatchBytes / (8 * room(k, database.rows));
   const Cut cut(queries.rows, database.rows, threads, std::clamp<int64_t>(fitting, 1, kMostQueries));
   // With several parts each query's nearest wait here, part after part and so in index order.
   std::vector<std::vector<uint64_t>> waiting(static_cast<size_t>(cut.parts() > 1 ? queries.rows * cut.parts() : 0));
+  std::vector<uint8_t> short_of(static_cast<size_t>(queries.rows), 0);
 
   parallel_for(cut.tasks(), threads, [&](int64_t number) {
     const Task task = cut.task(number);
     const int64_t capacity = room(k, task.end - task.begin);
     Counter counter(k, bits);
     std::vector<uint64_t> keys(static_cast<size_t>((task.last - task.first) * capacity));
+    const std::vector<uint64_t> rows = query_words(queries, task.first, task.last);
+    std::vector<uint16_t> sampled;
     std::vector<Selection> selections;
     for (int64_t i = task.first; i < task.last; ++i) {
+      const uint64_t* row = rows.data() + (i - task.first) * words;
+      const int64_t threshold = sample != nullptr ? sample->threshold(row, sampled) : bits + 1;
       uint64_t* own = keys.data() + (i - task.first) * capacity;
-      selections.push_back({own, 0, capacity, bits + 1, excluded(filter, i), make_room, &counter});
+      selections.push_back({own, 0, capacity, threshold, excluded(filter, i), make_room, &counter});
     }
-    scan(chosen, queries, database, filter, task, selections);
+    scan(chosen, rows, database, filter, task, selections);
     for (int64_t i = task.first; i < task.last; ++i) {
       Selection& selection = selections[static_cast<size_t>(i - task.first)];
       if (cut.parts() == 1) {
+        short_of[static_cast<size_t>(i)] = selection.size < k;
         counter.write(selection.keys, selection.size, distances + i * k, indices + i * k);
       } else {
         counter.prune(selection);
@@ -105,16 +112,36 @@ void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32
       }
     }
   });
-  if (cut.parts() == 1) return;
+  if (cut.parts() > 1) {
+    parallel_for(queries.rows, threads, [&](int64_t i) {
+      std::vector<uint64_t> keys;
+      for (int64_t part = 0; part < cut.parts(); ++part) {
+        const auto& more = waiting[static_cast<size_t>(i * cut.parts() + part)];
+        keys.insert(keys.end(), more.begin(), more.end());
+      }
+      short_of[static_cast<size_t>(i)] = static_cast<int64_t>(keys.size()) < k;
+      Counter(k, bits).write(keys.data(), static_cast<int64_t>(keys.size()), distances + i * k, indices + i * k);
+    });
+  }
+  if (sample == nullptr) return;
+  for (int64_t i = 0; i < queries.rows; ++i) {
+    if (short_of[static_cast<size_t>(i)] != 0) failed.push_back(i);
+  }
+}
 
-  parallel_for(queries.rows, threads, [&](int64_t i) {
-    std::vector<uint64_t> keys;
-    for (int64_t part = 0; part < cut.parts(); ++part) {
-      const auto& more = waiting[static_cast<size_t>(i * cut.parts() + part)];
-      keys.insert(keys.end(), more.begin(), more.end());
-    }
-    Counter(k, bits).write(keys.data(), static_cast<int64_t>(keys.size()), distances + i * k, indices + i * k);
-  });
+}  // namespace
+
+void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
+                  int threads) {
+  if (queries.rows == 0) return;
+  const Sample sample(level(), database, filter.mask, k);
+  std::vector<int64_t> failed;
+  search(queries, database, k, filter, sample.empty() ? nullptr : &sample, distances, indices, threads, failed);
+  for (const int64_t i : failed) {
+    const Codes query{queries.data + i * queries.bytes, 1, queries.bytes};
+    const Filter own{filter.mask, filter.exclude != nullptr ? filter.exclude + i : nullptr};
+    search(query, database, k, own, nullptr, distances + i * k, indices + i * k, threads, failed);
+  }
 }
 
 }  // namespace fasthash::cpu

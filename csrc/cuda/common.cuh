@@ -24,10 +24,14 @@ namespace fasthash::cuda {
 
 constexpr int kLanes = 32;
 constexpr unsigned kWholeWarp = 0xffffffffu;
+// Blocks of a launch at most, and 64-bit words of a table of counts. So small under emulation that small inputs already
+// walk the loops over the grid and over groups of queries.
 #ifdef FASTHASH_EMULATION
-constexpr int64_t kMaxGrid = 3;  // so few that small inputs already walk the grid loops
+constexpr int64_t kMaxGrid = 3;
+constexpr int64_t kTableWords = int64_t{32} << 10;
 #else
 constexpr int64_t kMaxGrid = int64_t{1} << 20;
+constexpr int64_t kTableWords = int64_t{32} << 20;  // 256 MB
 #endif
 
 inline int64_t ceil_div(int64_t a, int64_t b) {

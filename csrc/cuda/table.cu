@@ -4,8 +4,7 @@ namespace fasthash::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kTableWords = int64_t{32} << 20;  // 256 MB of 64-bit words
-constexpr int64_t kSharedCounters = 9 * 1024;       // 36 KB: with the tile of the scan, within what needs no opting in
+constexpr int64_t kSharedCounters = 9 * 1024;  // 36 KB: with the tile of the scan, within what needs no opting in
 
 __global__ void __launch_bounds__(kThreads) zero_kernel(int64_t* out, int64_t count) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;

@@ -21,7 +21,7 @@ struct TablePlan {
   int64_t workspace() const { return group * words_per_query() * static_cast<int64_t>(sizeof(int64_t)); }
 };
 
-// Splits so that the workspace stays near 256 MB (one query of one part may need no more than 2 MB).
+// Splits so that the workspace keeps to kTableWords, where one query and part do.
 TablePlan plan_table(int64_t queries, int64_t database, int64_t bins, int64_t channels, int64_t extra = 0);
 
 struct Table {

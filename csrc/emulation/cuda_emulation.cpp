@@ -14,16 +14,39 @@
 #include <utility>
 #include <vector>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
 namespace fasthash::emulation {
 namespace {
 
 constexpr size_t kStackBytes = 128 * 1024;
+
+// AddressSanitizer wants to know which stack is in use: `leaving` before a switch, `arrived` after it.
+struct StackUse {
+  const void* bottom = nullptr;
+  size_t bytes = 0;
+  void* kept = nullptr;
+};
+#ifdef __SANITIZE_ADDRESS__
+void leaving(StackUse& from, const StackUse& to) {
+  __sanitizer_start_switch_fiber(&from.kept, to.bottom, to.bytes);
+}
+void arrived(StackUse& here, StackUse* from) {
+  __sanitizer_finish_switch_fiber(here.kept, from ? &from->bottom : nullptr, from ? &from->bytes : nullptr);
+}
+#else
+void leaving(StackUse&, const StackUse&) {}
+void arrived(StackUse&, StackUse*) {}
+#endif
 
 enum class State { kReady, kAtBarrier, kAtMeeting, kDone };
 
 struct Thread {
   ucontext_t beginning;  // enters the fiber; from then on `place`, whose switch costs no system call
   jmp_buf place;
+  StackUse stack;
   bool entered = false;
   State state = State::kReady;
   uint3 index{};
@@ -89,6 +112,7 @@ class Launch {
   Memory dynamic_;
   std::vector<std::pair<const void*, Memory>> static_;
   jmp_buf scheduler_;
+  StackUse scheduler_stack_;
   size_t current_ = 0;
   std::exception_ptr error_;
 };
@@ -151,6 +175,7 @@ void Launch::run_block() {
 void Launch::start(Thread& thread, char* stack) {
   thread.state = State::kReady;
   thread.entered = false;
+  thread.stack = {stack, kStackBytes};
   getcontext(&thread.beginning);
   thread.beginning.uc_stack.ss_sp = stack;
   thread.beginning.uc_stack.ss_size = kStackBytes;
@@ -165,27 +190,35 @@ void Launch::resume(size_t thread) {
 }
 
 void Launch::switch_to(Thread& thread) {
-  if (_setjmp(scheduler_) != 0) return;
-  if (thread.entered) _longjmp(thread.place, 1);
-  thread.entered = true;
-  setcontext(&thread.beginning);
+  leaving(scheduler_stack_, thread.stack);
+  if (_setjmp(scheduler_) == 0) {
+    if (thread.entered) _longjmp(thread.place, 1);
+    thread.entered = true;
+    setcontext(&thread.beginning);
+  }
+  arrived(scheduler_stack_, nullptr);
 }
 
 // The first function of a fiber. It never returns, and exceptions must not leave it: they go on in the scheduler.
 void Launch::enter() {
+  Thread& self = running->threads_[running->current_];
+  arrived(self.stack, &running->scheduler_stack_);
   try {
     running->body_();
   } catch (...) {
     running->error_ = std::current_exception();
   }
-  running->threads_[running->current_].state = State::kDone;
+  self.state = State::kDone;
+  leaving(self.stack, running->scheduler_stack_);
   _longjmp(running->scheduler_, 1);
 }
 
 void Launch::wait(State state) {
   Thread& thread = threads_[current_];
   thread.state = state;
+  leaving(thread.stack, scheduler_stack_);
   if (_setjmp(thread.place) == 0) _longjmp(scheduler_, 1);
+  arrived(thread.stack, &scheduler_stack_);
 }
 
 void Launch::barrier(Where where) {

@@ -55,6 +55,26 @@ def test_large_searches_do_not_depend_on_threads(
         np.testing.assert_array_equal(histogram, [np.bincount(row, minlength=25) for row in distance])
 
 
+def test_a_sample_that_misleads(cpu_level: str, rng: np.random.Generator) -> None:
+    """Top-k starts from a sample at equal steps; here every 16th code is near and no other, so it promises too much."""
+    m = 80_000
+    database = codes(rng, m, 4) | 0xF0
+    database[::16] = 0
+    search = np.zeros((40, 4), dtype=np.uint8)
+    for k in (3_000, 6_000):
+        distances, indices = fasthash.hamming_topk(search, database, k)
+        expected = reference.hamming_topk(search[:1], database, k)
+        assert_equal((distances[:1], indices[:1]), expected, k)
+        assert (distances == distances[:1]).all()
+        assert (indices == indices[:1]).all()
+    mask = np.zeros(m, dtype=bool)
+    mask[16::16] = True
+    assert_equal(
+        fasthash.hamming_topk(search[:1], database, 5_500, mask=mask),
+        reference.hamming_topk(search[:1], database, 5_500, mask=mask),
+    )
+
+
 def test_float_sums_do_not_depend_on_threads_or_level(torch_threads: None, rng: np.random.Generator) -> None:
     search, database = codes(rng, 9, 2), codes(rng, 40_000, 2)
     labels = rng.integers(0, 5, 9), rng.integers(0, 5, 40_000)
