@@ -133,10 +133,19 @@ def test_many_parts_and_tiles(kernels: Any, reference: ModuleType, random_codes:
 
 @pytest.mark.parametrize("width", [600, 1200])
 def test_wide_codes(kernels: Any, reference: ModuleType, random_codes: Any, width: int) -> None:
-    """A table in shared memory holds few queries at 600 bytes, or none: then, as at 1200, counts are made elsewhere."""
-    queries, database = random_codes(3, width), random_codes(40, width, distinct=20, seed=1)
-    both = labels("ids", 3, 40)
-    equal(kernels.hamming_topk(queries, database, 30), reference.hamming_topk(queries, database, 30))
+    """Few or no tables of counts fit in shared memory, and the workspace holds one to three queries at a time."""
+    queries, database = random_codes(5, width), random_codes(40, width, distinct=20, seed=1)
+    both, options = labels("ids", 5, 40), filters(5, 40)
+    radius = int(np.median(reference.hamming_distance(queries, database)))
+    equal(
+        kernels.hamming_topk(queries, database, 30, **options),
+        reference.hamming_topk(queries, database, 30, **options),
+    )
+    equal(
+        kernels.hamming_range(queries, database, radius, **options),
+        reference.hamming_range(queries, database, radius, **options),
+    )
+    check_average_precision(kernels, reference, queries, database, *both, k=20, **options)
     equal(
         kernels.relevance_histogram(queries, database, *both),
         reference.relevance_histogram(queries, database, *both),
@@ -222,11 +231,13 @@ def test_the_binding_checks_sizes_again(
 
 
 def test_the_workspace_is_bounded(emulated: ModuleType) -> None:
-    """256 MB, however many queries and codes; a single query at the widest may not need more."""
+    """2**15 words in the emulation, or what one query needs in one part: bins, twice, and a few words more."""
     for queries, rows, width in [(1, 10**9, 8), (10**6, 10**9, 128), (10, 10**8, 8191), (10**5, 1, 1)]:
+        bins = 8 * width + 1
         sizes = [
             emulated.topk_workspace(queries, rows, width, 10**6),
             emulated.range_workspace(queries, rows, width, 8 * width),
             emulated.average_precision_workspace(queries, rows, width),
         ]
-        assert max(sizes) <= 256 * 2**20
+        for channels, size in zip((1, 1, 2), sizes, strict=True):
+            assert 0 < size <= 8 * max(2**15, 2 * bins * channels + 8)
