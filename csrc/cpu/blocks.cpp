@@ -6,7 +6,7 @@
 namespace fasthash::cpu {
 namespace {
 
-constexpr int64_t kBlockBytes = 32 * 1024;
+constexpr int64_t kBlockBytes = 8 * kMostCodes;
 constexpr int64_t kPrefetchBytes = 8 * 1024;
 
 }  // namespace

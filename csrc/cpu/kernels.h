@@ -61,27 +61,23 @@ void count_block(const uint64_t* query, const Block& block, int words, uint16_t*
   }
 }
 
-// Takes the codes of one hit: lanes of `sum` whose distance - threshold is negative.
+// Takes the codes of a group that lie below a query's threshold: the lanes of `hits`, whose distance - threshold stands
+// in `below`. True when the threshold was lowered.
 template <class V>
-__attribute__((noinline)) void append(Selection& selection, uint32_t hits, typename V::Type sum, const Block& block,
-                                      int64_t position) {
+inline bool append(Selection& selection, uint32_t hits, const int64_t* below, const Block& block, int64_t position) {
   if constexpr (V::kCompresses) {
     const bool plain = block.indices == nullptr && selection.exclude < 0 && position + V::kWide <= block.codes;
     if (plain && selection.capacity - selection.size >= V::kWide) {
-      V::compress_keys(selection.keys + selection.size, hits, sum, selection.threshold, block.first + position);
+      V::compress_keys(selection.keys + selection.size, hits, below, selection.threshold, block.first + position);
       selection.size += __builtin_popcount(hits);
-      return;
+      return false;
     }
   }
-  int64_t below[V::kWide];
-  V::store(sum, below);
   const int64_t threshold = selection.threshold;
-  while (hits != 0) {
+  for (; hits != 0; hits &= hits - 1) {
     const int lane = __builtin_ctz(hits);
-    hits &= hits - 1;
-    const int64_t at = position + lane;
-    if (at >= block.codes) return;
-    const int64_t index = block.indices != nullptr ? block.indices[at] : block.first + at;
+    if (position + lane >= block.codes) break;
+    const int64_t index = block.indices != nullptr ? block.indices[position + lane] : block.first + position + lane;
     const int64_t distance = below[lane] + threshold;
     // make_room may have lowered the threshold since the hit was seen.
     if (index == selection.exclude || distance >= selection.threshold) continue;
@@ -91,28 +87,34 @@ __attribute__((noinline)) void append(Selection& selection, uint32_t hits, typen
     }
     selection.keys[selection.size++] = static_cast<uint64_t>(distance) << 48 | static_cast<uint64_t>(index);
   }
+  return selection.threshold != threshold;
 }
 
-// Q queries against one block. Sums start at -threshold, so that the sign bits of all Q sums can be tested at
-// once and the straight path has one branch for Q * V::kWide pairs. W = words, known at compile time, or 0.
+// Q queries in registers, with their words where W, the words of a code, is known at compile time (else W = 0).
 template <class V, int Q, int W>
-void scan_queries(const uint64_t* queries, const Block& block, int run_time_words, Selection* selections) {
+struct QueryBlock {
   using Type = typename V::Type;
-  const int words = W != 0 ? W : run_time_words;
-  Type bias[Q];
-  Type query[Q][W != 0 ? W : 1];
-  for (int q = 0; q < Q; ++q) {
-    bias[q] = V::broadcast(static_cast<uint64_t>(-selections[q].threshold));
-    for (int w = 0; w < W; ++w) query[q][w] = V::broadcast(queries[q * words + w]);
+
+  QueryBlock(const uint64_t* queries, int words, const Selection* selections)
+      : queries(queries), words(W != 0 ? W : words) {
+    for (int q = 0; q < Q; ++q) {
+      for (int w = 0; w < W; ++w) held[q][w] = V::broadcast(queries[q * W + w]);
+    }
+    read_thresholds(selections);
   }
-  for (int64_t position = 0; position < block.codes; position += V::kWide) {
+
+  void read_thresholds(const Selection* selections) {
+    for (int q = 0; q < Q; ++q) bias[q] = V::broadcast(static_cast<uint64_t>(-selections[q].threshold));
+  }
+
+  // sum[q] = distance - threshold, lane by lane, so that a code to take is a negative lane.
+  __attribute__((always_inline)) void sums(const Block& block, int64_t position, Type* sum) const {
     const uint64_t* group = block.groups + position / kLanes * words * kLanes + position % kLanes;
-    Type sum[Q];
     if constexpr (W != 0) {
       for (int q = 0; q < Q; ++q) sum[q] = V::zero();
       for (int w = 0; w < W; ++w) {
         const Type code = V::load(group + w * kLanes);
-        for (int q = 0; q < Q; ++q) sum[q] = V::add_partial(sum[q], V::partial(V::bit_xor(code, query[q][w])));
+        for (int q = 0; q < Q; ++q) sum[q] = V::add_partial(sum[q], V::partial(V::bit_xor(code, held[q][w])));
       }
       for (int q = 0; q < Q; ++q) sum[q] = V::add(bias[q], V::finish(sum[q]));
     } else {
@@ -131,16 +133,49 @@ void scan_queries(const uint64_t* queries, const Block& block, int run_time_word
         for (int q = 0; q < Q; ++q) sum[q] = V::add(sum[q], V::finish(partial[q]));
       }
     }
-    Type any = sum[0];
+  }
+
+  const uint64_t* queries;
+  int words;
+  Type bias[Q];
+  Type held[Q][W != 0 ? W : 1];
+};
+
+// Two passes over a block. The first only notes where any query has a hit, one OR of sign bits for Q * V::kWide pairs,
+// and does so without a branch: hits come at random, and a wrong guess costs more than the second look. The second
+// counts those places again and takes the codes.
+template <class V, int Q, int W>
+void scan_queries(const uint64_t* queries, const Block& block, int words, Selection* selections) {
+  static_assert(Q * V::kWide <= 64);
+  QueryBlock<V, Q, W> held(queries, words, selections);
+  uint16_t places[kMostCodes / V::kWide];
+  int count = 0;
+  for (int64_t position = 0; position < block.codes; position += V::kWide) {
+    typename V::Type sum[Q];
+    held.sums(block, position, sum);
+    typename V::Type any = sum[0];
     for (int q = 1; q < Q; ++q) any = V::bit_or(any, sum[q]);
-    if (V::negative(any) != 0) [[unlikely]] {
-      for (int q = 0; q < Q; ++q) {
-        if (const uint32_t hits = V::negative(sum[q]); hits != 0) {
-          append<V>(selections[q], hits, sum[q], block, position);
-          bias[q] = V::broadcast(static_cast<uint64_t>(-selections[q].threshold));
-        }
-      }
+    places[count] = static_cast<uint16_t>(position);
+    count += V::negative(any) != 0;
+  }
+  for (int i = 0; i < count; ++i) {
+    typename V::Type sum[Q];
+    held.sums(block, places[i], sum);
+    int64_t below[Q][V::kWide];
+    uint64_t hits = 0;
+    for (int q = 0; q < Q; ++q) {
+      V::store(sum[q], below[q]);
+      hits |= uint64_t{V::negative(sum[q])} << q * V::kWide;
     }
+    constexpr uint64_t kOne = (uint64_t{1} << V::kWide) - 1;
+    bool lowered = false;
+    while (hits != 0) {
+      const int q = __builtin_ctzll(hits) / V::kWide;
+      const auto own = static_cast<uint32_t>(hits >> q * V::kWide & kOne);
+      lowered |= append<V>(selections[q], own, below[q], block, places[i]);
+      hits &= ~(kOne << q * V::kWide);
+    }
+    if (lowered) held.read_thresholds(selections);
   }
 }
 

@@ -9,6 +9,7 @@ namespace fasthash::cpu {
 // Codes are met in groups of eight, word by word: group g holds word w of its eight codes at groups[(g *
 // words + w) * 8].
 inline constexpr int kLanes = 8;
+inline constexpr int kMostCodes = 4096;  // of a block
 
 // One query's candidates during a scan in index order.
 struct Selection {

@@ -32,8 +32,8 @@ struct Avx512 {
   }
 
   // Eight keys are written, those after the hits are overwritten later.
-  static void compress_keys(uint64_t* keys, uint32_t hits, Type sum, int64_t threshold, int64_t first) {
-    const Type distance = _mm512_add_epi64(sum, _mm512_set1_epi64(threshold));
+  static void compress_keys(uint64_t* keys, uint32_t hits, const int64_t* below, int64_t threshold, int64_t first) {
+    const Type distance = _mm512_add_epi64(_mm512_loadu_si512(below), _mm512_set1_epi64(threshold));
     const Type index = _mm512_add_epi64(_mm512_set1_epi64(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
     const Type key = _mm512_or_si512(_mm512_slli_epi64(distance, 48), index);
     _mm512_storeu_si512(keys, _mm512_maskz_compress_epi64(static_cast<__mmask8>(hits), key));

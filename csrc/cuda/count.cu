@@ -15,7 +15,7 @@ constexpr int64_t kPartialWords = sizeof(Partial) / sizeof(int64_t);
 
 // Needs a placed table of two channels, and uses it up: its counts move on with the items. The items of a part are
 // added in index order by lane, the lanes by a tree, the parts (sum_kernel) in order: always the same sum.
-__global__ void __launch_bounds__(kMaxThreads)
+__global__ void __launch_bounds__(kMaxThreads, kMinBlocks)
     precision_kernel(Scan scan, Relevance relevance, Table table, int64_t window, Partial* partials) {
   const int lane = lane_index();
   for_each_part(scan, [&](int64_t query, int64_t part, int64_t begin, int64_t end) {

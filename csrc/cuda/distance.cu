@@ -7,7 +7,7 @@ namespace fasthash::cuda {
 namespace {
 
 template <class Combine>
-__global__ void __launch_bounds__(kMaxThreads) matrix_kernel(Scan scan, int32_t* out) {
+__global__ void __launch_bounds__(kMaxThreads, kMinBlocks) matrix_kernel(Scan scan, int32_t* out) {
   for_each_part(scan, [&](int64_t query, int64_t, int64_t begin, int64_t end) {
     int32_t* row_out = out + query * scan.database.rows;
     scan_part<Combine>(scan, query, begin, end, [&](int64_t row, int count) {

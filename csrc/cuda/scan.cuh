@@ -15,6 +15,7 @@ constexpr int kDepth = 4;            // words of a code staged at a time
 constexpr int kStride = kDepth + 1;  // odd, so that the lanes of a warp read from different banks
 constexpr int kMaxWarps = 8;
 constexpr int kMaxThreads = kMaxWarps * kLanes;
+constexpr int kMinBlocks = 3;  // on a multiprocessor: leaves registers enough that no scan spills
 
 // Rows of bytes, and the widest load that every row start allows: 8, 4 or 1 bytes.
 struct Rows {

@@ -20,7 +20,7 @@ struct Places {
 };
 
 // Needs a placed table, and uses it up: its counts move on as codes are written.
-__global__ void __launch_bounds__(kMaxThreads) write_kernel(Scan scan, Table table, Places places) {
+__global__ void __launch_bounds__(kMaxThreads, kMinBlocks) write_kernel(Scan scan, Table table, Places places) {
   const int lane = lane_index();
   for_each_part(scan, [&](int64_t query, int64_t part, int64_t begin, int64_t end) {
     const bool active = query < scan.queries.rows;

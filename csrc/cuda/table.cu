@@ -19,18 +19,18 @@ __device__ inline void add(int64_t* counter, int64_t count) {
 // Codes too long for such a table are counted in the result itself: there a count is rare beside the bits.
 // With relevance, counter 2 * d holds the codes at distance d that are not relevant, 2 * d + 1 those that are.
 template <bool kRelevance>
-__global__ void __launch_bounds__(kMaxThreads)
-    count_kernel(Scan scan, Relevance relevance, int64_t bins, bool in_shared, int64_t* out, int64_t out_parts) {
+__global__ void __launch_bounds__(kMaxThreads, kMinBlocks)
+    count_kernel(Scan scan, Relevance relevance, int bins, bool in_shared, int64_t* out, int64_t out_parts) {
   constexpr int kChannels = kRelevance ? 2 : 1;
   const int lane = lane_index();
-  const int64_t width = bins * kChannels;
+  const int width = bins * kChannels;
   unsigned* shared = dynamic_shared<unsigned>() + (in_shared ? warp_index() * width : 0);
 
   for_each_part(scan, [&](int64_t query, int64_t part, int64_t begin, int64_t end) {
     int64_t* result = out + (query * out_parts + (out_parts == 1 ? 0 : part)) * width;
     const Allowed allowed = allowed_rows(scan, query, end);
     if (in_shared) {
-      for (int64_t i = lane; i < width; i += kLanes) shared[i] = 0;
+      for (int i = lane; i < width; i += kLanes) shared[i] = 0;
       __syncwarp();
     }
     scan_part<Xor>(scan, query, begin, end, [&](int64_t row, int distance) {
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kMaxThreads)
     });
     if (!in_shared || query >= scan.queries.rows) return;
     __syncwarp();
-    for (int64_t bin = lane; bin < bins; bin += kLanes) {
+    for (int bin = lane; bin < bins; bin += kLanes) {
       const unsigned relevant = kRelevance ? shared[2 * bin + 1] : 0;
       const unsigned all = shared[bin * kChannels] + relevant;
       if (all != 0) add(&result[bin * kChannels], all);
@@ -140,7 +140,8 @@ void count_by_distance(const char* op, const Scan& scan, const Relevance* releva
   const int warps = scan_warps(scan, in_shared ? std::min<int64_t>(kSharedCounters / width, kMaxWarps) : kMaxWarps);
   const size_t shared_bytes = in_shared ? warps * width * sizeof(unsigned) : 0;
   launch(op, relevance == nullptr ? count_kernel<false> : count_kernel<true>, scan_blocks(scan, warps), warps * kLanes,
-         shared_bytes, stream, scan, relevance == nullptr ? Relevance{} : *relevance, bins, in_shared, out, out_parts);
+         shared_bytes, stream, scan, relevance == nullptr ? Relevance{} : *relevance, static_cast<int>(bins), in_shared,
+         out, out_parts);
 }
 
 void place(const char* op, const Table& table, int64_t queries, int64_t parts, int64_t limit, StreamHandle stream) {
