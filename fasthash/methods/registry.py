@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar, get_type_hints
 
 from fasthash.methods.method import Method
+from fasthash.methods.presets import preset_options
 
 GROUP = "fasthash.methods"
 M = TypeVar("M", bound=type[Method])
@@ -59,16 +60,17 @@ def method_class(name: str) -> type[Method]:
     return _METHODS[name]
 
 
-def create(name: str, **options: Any) -> Method:
+def create(name: str, *, preset: str | None = None, **options: Any) -> Method:
     """A method with these options, the others at their defaults.
 
     Args:
         name: one of `available()`.
+        preset: options to start from, found for some data: "digits" for `data.load_digits`.
         **options: fields of the method's dataclass; nested ones also as mappings, as they stand in a run's config.json.
 
     Raises:
         TypeError: an option the method does not have.
-        ValueError: no method of this name.
+        ValueError: no method or no preset of this name.
 
     Example:
         >>> from fasthash import methods
@@ -76,7 +78,10 @@ def create(name: str, **options: Any) -> Method:
         >>> method.bits, method.perturbation.shift
         (32, 1)
     """
-    method: Method = _from_mapping(method_class(name), options, f"create: {name}")
+    kind = method_class(name)
+    if preset is not None:
+        options = {**preset_options(preset, name), **options}
+    method: Method = _from_mapping(kind, options, f"create: {name}")
     return method
 
 

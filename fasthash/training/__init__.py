@@ -3,7 +3,7 @@
 from fasthash.training.config import Config
 from fasthash.training.fit import fit
 from fasthash.training.hasher import Hasher, load
-from fasthash.training.progress import Bar, Lines, Progress, Silent
+from fasthash.training.progress import Bar, Lines, Progress, Silent, default_progress
 from fasthash.training.run import Run
 
-__all__ = ["Bar", "Config", "Hasher", "Lines", "Progress", "Run", "Silent", "fit", "load"]
+__all__ = ["Bar", "Config", "Hasher", "Lines", "Progress", "Run", "Silent", "default_progress", "fit", "load"]

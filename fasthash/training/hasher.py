@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeVar
 
 import numpy as np
@@ -77,7 +78,9 @@ class Hasher:
         return codes
 
 
-def load(run: Run | str, *, method: Method | None = None, network: nn.Module | None = None) -> Hasher:
+def load(
+    run: Run | str | os.PathLike[str], *, method: Method | None = None, network: nn.Module | None = None
+) -> Hasher:
     """The trained network of a run, on the CPU.
 
     Args:

@@ -25,6 +25,16 @@ def test_create_takes_what_config_json_holds():
     assert again == method
 
 
+def test_presets_are_a_start_that_options_overrule():
+    method = methods.create("pts3h", preset="digits", bits=32, w_max=2.0)
+    assert (method.bits, method.w_max, method.network.backbone) == (32, 2.0, "cnn")
+    baseline = methods.create("dpsh", preset="digits", bits=32)
+    for shared in dataclasses.fields(baseline):
+        assert getattr(baseline, shared.name) == getattr(method, shared.name)
+    with pytest.raises(ValueError, match=r"create: preset of dpsh must be one of \['digits'\], got 'mnist'"):
+        methods.create("dpsh", preset="mnist")
+
+
 def test_errors_name_what_is_known():
     with pytest.raises(ValueError, match=r"create: name must be one of \['dpsh', 'pts3h'\], got 'mah'"):
         methods.create("mah")
