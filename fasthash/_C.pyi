@@ -5,9 +5,7 @@ def cpu_levels() -> list[str]: ...
 def cpu_level() -> str: ...
 def last_cpu_level() -> tuple[str, str]: ...
 def set_cpu_level(name: str) -> None: ...
-def pack(
-    x: int, width: int, limit: int, rows: int, bits: int, row_stride: int, codes: int, threads: int
-) -> None: ...
+def pack(x: int, width: int, limit: int, rows: int, bits: int, row_stride: int, codes: int, threads: int) -> None: ...
 def unpack(codes: int, rows: int, bits: int, out: int, threads: int) -> None: ...
 def hamming_distance(a: int, n: int, a_bytes: int, b: int, m: int, bytes: int, out: int, threads: int) -> None: ...
 def label_overlap(a: int, n: int, a_bytes: int, b: int, m: int, bytes: int, out: int, threads: int) -> None: ...
@@ -31,10 +29,28 @@ class RangeResult:
     def write(self, offsets: int, distances: int, indices: int, threads: int) -> None: ...
 
 def hamming_range(
-    queries: int, q: int, query_bytes: int, database: int, m: int, bytes: int, radius: int, mask: int, exclude: int, threads: int
+    queries: int,
+    q: int,
+    query_bytes: int,
+    database: int,
+    m: int,
+    bytes: int,
+    radius: int,
+    mask: int,
+    exclude: int,
+    threads: int,
 ) -> RangeResult: ...
 def hamming_histogram(
-    queries: int, q: int, query_bytes: int, database: int, m: int, bytes: int, mask: int, exclude: int, out: int, threads: int
+    queries: int,
+    q: int,
+    query_bytes: int,
+    database: int,
+    m: int,
+    bytes: int,
+    mask: int,
+    exclude: int,
+    out: int,
+    threads: int,
 ) -> None: ...
 def relevance_histogram(
     queries: int,

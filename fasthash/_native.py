@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 try:
     from fasthash import _C as _C
@@ -35,7 +35,7 @@ def build_info() -> BuildInfo:
     >>> sorted(fasthash.build_info())
     ['compiler', 'cpu_levels', 'cuda', 'cuda_architectures', 'version']
     """
-    return BuildInfo(**_C.build_info())  # type: ignore[typeddict-item]
+    return cast(BuildInfo, _C.build_info())
 
 
 def cpu_levels() -> list[str]:
