@@ -15,12 +15,12 @@ _DIGITS: dict[str, Any] = {
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "digits": {
         "dpsh": _DIGITS,
-        # Pseudo-pairs by the likelihood alone: here pair consistency helps weak networks and harms this one.
+        # Mostly pseudo-pairs by the likelihood: pair consistency at its default weight harms this network.
         "pts3h": {
             **_DIGITS,
             "w_max": 1.0,
             "ramp": 0.5,
-            "g_pair": 0.0,
+            "g_pair": 5.0,
             "g_graph": 1.0,
             "graph_loss": "likelihood",
             "near": 0.15,
