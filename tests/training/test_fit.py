@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -165,3 +166,26 @@ def test_digits_are_learnt_in_seconds(digits, tmp_path, name):
     score = mean_average_precision(queries, database, labels[split.validation], labels[split.database], bits=32)
     # Chance is 0.1: ten classes of like size.
     assert score > 0.5
+
+
+def test_pts3h_stopped_and_resumed_is_the_same_run(digits, run, tmp_path):
+    """Teacher, AdamW, cosine and the streams of views go on where they stood; resume=True also starts a run."""
+
+    class CtrlC(Silent):
+        steps = 0
+
+        def advance(self, stage):
+            self.steps += 1
+            if self.steps == 37:
+                signal.raise_signal(signal.SIGINT)
+
+    config = Config(str(tmp_path / "run"), resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        fit(run.method(), digits[3], config, progress=CtrlC())
+    assert not training.Run(config.folder).finished
+    parts = fit(run.method(), digits[3], config, progress=Silent())
+    assert parts.metrics()[-1]["pair"] == run.metrics()[-1]["pair"]
+    for who in ("student", "teacher"):
+        method = dataclasses.replace(run.method(), encode_with=who)
+        one, other = (load(r, method=method).network.state_dict() for r in (run, parts))
+        assert all(torch.equal(one[key], other[key]) for key in one)
