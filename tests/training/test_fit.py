@@ -12,7 +12,14 @@ from fasthash.evaluation import mean_average_precision
 from fasthash.networks import HashNetwork, linear_head
 from fasthash.training import Config, Lines, Silent, fit, load
 
-SMALL = {"bits": 12, "network": {"widths": (16,)}, "epochs": 2, "batch_size": 32, "labelled": 8}
+SMALL = {
+    "bits": 12,
+    "network": {"widths": (16,), "dropout": 0.2},
+    "perturbation": {"noise": 0.1},
+    "epochs": 2,
+    "batch_size": 32,
+    "labelled": 8,
+}
 
 
 @pytest.fixture(scope="module")

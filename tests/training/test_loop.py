@@ -77,7 +77,7 @@ def test_steps_after_the_last_checkpoint_run_and_are_logged_once(toy, tmp_path):
 
         def advance(self, stage):
             self.steps += 1
-            if self.steps == 9:
+            if self.steps == 11:
                 raise RuntimeError("power cut")
 
     def config(folder, **more):
