@@ -48,6 +48,7 @@ def measure(calls: dict[str, Callable[[], np.ndarray]], repeats: int) -> dict[st
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
+            time.sleep(0.1)  # OpenMP's threads go on spinning for a while after FAISS has answered
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)

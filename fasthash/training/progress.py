@@ -94,7 +94,7 @@ class Lines:
     def advance(self, stage: str) -> None:
         """A line if it is time."""
         self._done, self._stage = self._done + 1, stage
-        if time.monotonic() - self._last >= self._seconds:
+        if time.monotonic() - self._last >= self._seconds and self._done < self._total:
             self._last = time.monotonic()
             self._line()
 
