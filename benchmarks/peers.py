@@ -1,4 +1,4 @@
-"""Exact top-k beside FAISS IndexBinaryFlat: one run, the same random codes, results compared before anything is timed.
+"""Exact top-k beside FAISS IndexBinaryFlat: one run, the same codes, results compared before anything is timed.
 
     python benchmarks/peers.py [--codes 1000000] [--queries 256] [--repeats 7] [--threads 2]
 
@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import faiss
 import numpy as np
@@ -24,17 +27,26 @@ import fasthash
 RESULTS = Path(__file__).parent / "results"
 
 
-def contestants(database: np.ndarray, queries: np.ndarray, k: int) -> dict[str, Callable[[], np.ndarray]]:
+class Cell(NamedTuple):
+    """One row of the table: packed codes (rows, bytes) and k."""
+
+    name: str
+    queries: np.ndarray
+    database: np.ndarray
+    k: int
+
+
+def contestants(cell: Cell) -> dict[str, Callable[[], np.ndarray]]:
     """Each gives the distances (q, k). FAISS breaks ties by arrival, so indices are not compared."""
-    index = faiss.IndexBinaryFlat(8 * database.shape[1])
-    index.add(database)
+    index = faiss.IndexBinaryFlat(8 * cell.database.shape[1])
+    index.add(cell.database)
 
     def search(use_heap: bool) -> np.ndarray:
         index.use_heap = use_heap
-        return index.search(queries, k)[0]
+        return index.search(cell.queries, cell.k)[0]
 
     return {
-        "fasthash": lambda: fasthash.hamming_topk(queries, database, k)[0],
+        "fasthash": lambda: fasthash.hamming_topk(cell.queries, cell.database, cell.k)[0],
         "faiss heap": lambda: search(True),
         "faiss counting": lambda: search(False),
     }
@@ -55,6 +67,27 @@ def measure(calls: dict[str, Callable[[], np.ndarray]], repeats: int) -> dict[st
     return seconds
 
 
+def random_cells(codes: int, queries: int) -> Iterator[Cell]:
+    """Uniform codes of 64 to 1024 bits."""
+    rng = np.random.default_rng(0)
+    for bits in (64, 128, 256, 512, 1024):
+        database = rng.integers(0, 256, (codes, bits // 8), dtype=np.uint8)
+        search = rng.integers(0, 256, (queries, bits // 8), dtype=np.uint8)
+        for k in (10, 100, 1000):
+            yield Cell(f"random, {bits} bits", search, database, k)
+
+
+def learned_cells() -> Iterator[Cell]:
+    """Codes that a supervised method learned, few of them distinct; from the folder FASTHASH_DATA, if it is there."""
+    folder = Path(os.environ.get("FASTHASH_DATA", Path(__file__).parents[2] / "shared" / "data")) / "hash-codes"
+    if not folder.is_dir():
+        print(f"no learned codes: {folder} is not there (FASTHASH_DATA)")
+        return
+    for path in sorted(folder.glob("*.npz")):
+        arrays = np.load(path)
+        yield Cell(f"{path.stem}, 48 bits", arrays["query_48"], arrays["database_48"], 100)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codes", type=int, default=1_000_000)
@@ -64,28 +97,26 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     faiss.omp_set_num_threads(options.threads)
-    rng = np.random.default_rng(0)
     rows = []
-    print(f"{'bits':>5} {'k':>5}  {'fasthash ms':>20} {'faiss heap ms':>20} {'faiss counting ms':>20}  ratio")
-    for bits in (64, 128, 256, 512, 1024):
-        database = rng.integers(0, 256, (options.codes, bits // 8), dtype=np.uint8)
-        queries = rng.integers(0, 256, (options.queries, bits // 8), dtype=np.uint8)
-        for k in (10, 100, 1000):
-            seconds = measure(contestants(database, queries, k), options.repeats)
-            median = {name: float(np.median(values)) for name, values in seconds.items()}
-            ratio = min(median["faiss heap"], median["faiss counting"]) / median["fasthash"]
-            shown = [f"{1e3 * median[n]:.1f} [{1e3 * min(s):.1f} {1e3 * max(s):.1f}]" for n, s in seconds.items()]
-            print(f"{bits:>5} {k:>5}  " + " ".join(f"{x:>20}" for x in shown) + f"  {ratio:.1f}x", flush=True)
-            pairs = options.codes * options.queries
-            rows.append(
-                {
-                    "bits": bits,
-                    "k": k,
-                    "seconds": seconds,
-                    "ratio_to_best_faiss": ratio,
-                    "gbit_pairs_per_second": pairs * bits / median["fasthash"] / 1e9,
-                }
-            )
+    print(f"{'codes':<20} {'k':>5} {'fasthash ms':>20} {'faiss heap ms':>20} {'faiss counting ms':>20}  ratio")
+    for cell in chain(random_cells(options.codes, options.queries), learned_cells()):
+        seconds = measure(contestants(cell), options.repeats)
+        median = {name: float(np.median(values)) for name, values in seconds.items()}
+        ratio = min(median["faiss heap"], median["faiss counting"]) / median["fasthash"]
+        shown = [f"{1e3 * median[n]:.1f} [{1e3 * min(s):.1f} {1e3 * max(s):.1f}]" for n, s in seconds.items()]
+        print(f"{cell.name:<20} {cell.k:>5} " + " ".join(f"{x:>20}" for x in shown) + f"  {ratio:.1f}x", flush=True)
+        bits = len(cell.queries) * len(cell.database) * 8 * cell.database.shape[1]
+        rows.append(
+            {
+                "codes": cell.name,
+                "queries": len(cell.queries),
+                "database": len(cell.database),
+                "k": cell.k,
+                "seconds": seconds,
+                "ratio_to_best_faiss": ratio,
+                "gbit_pairs_per_second": bits / median["fasthash"] / 1e9,
+            }
+        )
     RESULTS.mkdir(exist_ok=True)
     result = {"machine": card("faiss-cpu"), "options": vars(options), "rows": rows}
     (RESULTS / "topk_faiss.json").write_text(json.dumps(result, indent=1) + "\n")
