@@ -139,7 +139,8 @@ def expected_over_hits(b: Buckets, queries: int) -> tuple[Values, Values]:
 
 def _reach(b: Buckets) -> Counts:
     """Distance from the mean beyond which hit counts weigh less than 1e-17 (Hoeffding: 2 exp(-2 c^2 / m) for c)."""
-    return np.ceil(np.sqrt(20.0 * np.minimum(b.places, b.relevant))).astype(np.int64)
+    reach: Counts = np.ceil(np.sqrt(20.0 * np.minimum(b.places, b.relevant))).astype(np.int64)
+    return reach
 
 
 def _table_parts(b: Buckets) -> Iterator[Buckets]:

@@ -55,7 +55,8 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     """
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     with torch.autocast(a.device.type, enabled=False):
-        return a.to(dtype) @ b.to(dtype)
+        product: Tensor = a.to(dtype) @ b.to(dtype)
+    return product
 
 
 def normalised_distance(a: Tensor, b: Tensor) -> Tensor:

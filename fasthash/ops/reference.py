@@ -70,7 +70,8 @@ def hamming_range(
     distance = hamming_distance(queries, database)
     inside = (distance <= radius) & allowed(len(queries), len(database), mask, exclude)
     offsets = np.concatenate([[0], np.cumsum(inside.sum(axis=1))]).astype(np.int64)
-    distances, indices = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
+    distances: list[Array] = [np.empty(0, np.int32)]
+    indices: list[Array] = [np.empty(0, np.int64)]
     for row, keep in zip(distance, inside, strict=True):
         index = np.flatnonzero(keep)
         index = index[np.argsort(row[index], kind="stable")]

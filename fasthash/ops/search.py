@@ -152,7 +152,8 @@ def hamming_range(
 
     Returns:
         offsets int64 (q + 1,), distances int32 (offsets[-1],), indices int64 (offsets[-1],): query i found the entries
-        offsets[i] to offsets[i + 1].
+        offsets[i] to offsets[i + 1]. Older torch compiles it only with
+        `torch._dynamo.config.capture_dynamic_output_shape_ops = True`.
 
     Raises:
         TypeError: wrong kind or dtype.

@@ -27,7 +27,9 @@ def test_compiles_in_one_graph(op: Op, rng: np.random.Generator) -> None:
     args, kwargs = _first_inputs(op, rng)
     torch._dynamo.reset()  # the ops share this code object, and its cache of graphs is small
     compiled = torch.compile(lambda *a, **kw: op(*a, **kw), fullgraph=True, backend="aot_eager")
-    assert_equal(compiled(*args, **kwargs), tuple(x.numpy() for x in as_tuple(op(*args, **kwargs))))
+    # What hamming_range finds has a size of its own; older torch wants to be told that it may.
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        assert_equal(compiled(*args, **kwargs), tuple(x.numpy() for x in as_tuple(op(*args, **kwargs))))
 
 
 def test_fake_kernels_check_shapes() -> None:
