@@ -55,13 +55,13 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     """
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     with torch.autocast(a.device.type, enabled=False):
-        product: Tensor = a.to(dtype) @ b.to(dtype)
-    return product
+        return a.to(dtype) @ b.to(dtype)
 
 
 def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
     """d = (1 - a.b / K) / 2, (n, K) and (m, K) -> (n, m): exactly Hamming / K for codes of -1 and +1."""
-    return (1 - matmul(a, b.T) / max(a.shape[1], 1)) / 2
+    distance: Tensor = (1 - matmul(a, b.T) / max(a.shape[1], 1)) / 2
+    return distance
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:
