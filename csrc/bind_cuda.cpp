@@ -7,6 +7,7 @@
 #include <cuda_runtime_api.h>
 #endif
 
+#include "check.h"
 #include "fasthash/count.h"
 #include "fasthash/distance.h"
 #include "fasthash/pack.h"
@@ -18,7 +19,6 @@ using namespace pybind11::literals;
 namespace fasthash {
 namespace {
 
-using Address = uintptr_t;
 using NoGil = py::call_guard<py::gil_scoped_release>;
 
 // Makes a device current for the length of a call.
@@ -53,76 +53,6 @@ class DeviceGuard {
  public:
   DeviceGuard(const DeviceGuard&) = delete;
   DeviceGuard& operator=(const DeviceGuard&) = delete;
-};
-
-template <class T>
-T* pointer(Address address) {
-  return reinterpret_cast<T*>(address);
-}
-
-// What a search is about.
-struct Sides {
-  Codes queries;
-  Codes database;
-  Filter filter;
-};
-
-// The second check of what Python has checked: a wrong size here would be a memory error. Each throws
-// std::invalid_argument (ValueError) with the op, the argument, what was expected and what came.
-class Check {
- public:
-  explicit Check(const char* op) : op_(op) {}
-
-  void at_least(const char* name, int64_t value, int64_t least) const {
-    if (value < least) refuse(name, "at least " + std::to_string(least), std::to_string(value));
-  }
-  void address(const char* name, Address address, bool needed) const {
-    if (needed && address == 0) refuse(name, "an address", "null");
-  }
-  void workspace(Address workspace, int64_t got, int64_t needed) const {
-    address("workspace", workspace, needed > 0);
-    if (workspace % alignof(int64_t) != 0) refuse("workspace", "an address divisible by 8", std::to_string(workspace));
-    at_least("workspace_bytes", got, needed);
-  }
-  Codes codes(const char* name, Address data, int64_t rows, int64_t bytes) const {
-    if (rows < 0) refuse(std::string(name) + " rows", "at least 0", std::to_string(rows));
-    if (bytes < 1 || bytes > kMaxBytes) {
-      refuse(std::string(name) + " bytes", "1 to " + std::to_string(kMaxBytes), std::to_string(bytes));
-    }
-    address(name, data, rows > 0);
-    return {pointer<const uint8_t>(data), rows, bytes};
-  }
-  void same_width(const Codes& a, const Codes& b) const {
-    if (a.bytes == b.bytes) return;
-    refuse("bytes", "codes of one width", std::to_string(a.bytes) + " and " + std::to_string(b.bytes));
-  }
-  Sides sides(Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
-              int64_t database_bytes, Address mask, Address exclude) const {
-    const Sides sides{codes("queries", queries, query_rows, query_bytes),
-                      codes("database", database, database_rows, database_bytes),
-                      {pointer<const uint8_t>(mask), pointer<const int64_t>(exclude)}};
-    same_width(sides.queries, sides.database);
-    return sides;
-  }
-  Labels labels(const Sides& sides, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
-                int64_t set_bytes) const {
-    at_least("set_bytes", set_bytes, 0);
-    const bool ids = query_ids != 0 || database_ids != 0;
-    const bool sets = !ids && set_bytes > 0;
-    address("query_ids", query_ids, ids && sides.queries.rows > 0);
-    address("database_ids", database_ids, ids && sides.database.rows > 0);
-    address("query_sets", query_sets, sets && sides.queries.rows > 0);
-    address("database_sets", database_sets, sets && sides.database.rows > 0);
-    return {pointer<const int64_t>(query_ids), pointer<const int64_t>(database_ids), pointer<const uint8_t>(query_sets),
-            pointer<const uint8_t>(database_sets), set_bytes};
-  }
-
- private:
-  [[noreturn]] void refuse(const std::string& name, const std::string& expected, const std::string& got) const {
-    throw std::invalid_argument(std::string(op_) + ": " + name + ": expected " + expected + ", got " + got);
-  }
-
-  const char* op_;
 };
 
 }  // namespace

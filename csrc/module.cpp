@@ -2,6 +2,7 @@
 // (fasthash/ops); sizes are checked again here, because a wrong one is a memory error, not an exception.
 #include <pybind11/pybind11.h>
 
+#include "check.h"
 #include "cpu/dispatch.h"
 #include "fasthash/count.h"
 #include "fasthash/distance.h"
@@ -18,42 +19,7 @@ using namespace pybind11::literals;
 namespace fasthash {
 namespace {
 
-using Address = uintptr_t;
 using NoGil = py::call_guard<py::gil_scoped_release>;
-
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
-
-void expect(bool fine, const char* what) {
-  if (!fine) throw std::invalid_argument(std::string("fasthash._C: expected ") + what);
-}
-
-Codes codes(Address data, int64_t rows, int64_t bytes) {
-  expect(rows >= 0 && bytes >= 1 && bytes <= kMaxBytes, "rows >= 0 and 1..8191 bytes a code");
-  expect(rows == 0 || data != 0, "an address for codes");
-  return {at<const uint8_t>(data), rows, bytes};
-}
-
-// The two sides of a search.
-struct Sides {
-  Codes queries, database;
-  Filter filter;
-};
-
-Sides sides(Address queries, int64_t q, int64_t query_bytes, Address database, int64_t m, int64_t bytes, Address mask,
-            Address exclude, int threads) {
-  expect(threads >= 1, "threads >= 1");
-  expect(query_bytes == bytes, "one width of queries and database");
-  return {codes(queries, q, bytes), codes(database, m, bytes), {at<const uint8_t>(mask), at<const int64_t>(exclude)}};
-}
-
-Labels labels(Address query_ids, Address database_ids, Address query_sets, Address database_sets, int64_t set_bytes) {
-  expect(set_bytes >= 0 && set_bytes <= kMaxBytes, "0..8191 bytes a label set");
-  return {at<const int64_t>(query_ids), at<const int64_t>(database_ids), at<const uint8_t>(query_sets),
-          at<const uint8_t>(database_sets), set_bytes};
-}
 
 py::dict build_info() {
   py::list names;
@@ -92,103 +58,146 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
 
   m.def(
       "pack",
-      [](Address x, int width, int64_t limit, int64_t rows, int64_t bits, int64_t row_stride, Address out,
+      [](Address x, int width, int64_t limit, int64_t rows, int64_t bits, int64_t row_stride, Address codes,
          int threads) {
-        expect(width == 1 || width == 2 || width == 4 || width == 8, "elements of 1, 2, 4 or 8 bytes");
-        expect(rows >= 0 && bits >= 1 && threads >= 1, "rows >= 0, bits >= 1, threads >= 1");
-        cpu::pack(at<const void>(x), {width, limit}, rows, bits, row_stride, at<uint8_t>(out), threads);
+        const Check check("pack");
+        check.element(width);
+        check.at_least("rows", rows, 0);
+        check.at_least("bits", bits, 1);
+        check.at_least("row_stride", row_stride, 0);
+        check.address("x", x, rows > 0);
+        check.address("codes", codes, rows > 0);
+        check.threads(threads);
+        cpu::pack(pointer<const void>(x), {width, limit}, rows, bits, row_stride, pointer<uint8_t>(codes), threads);
       },
       "x"_a, "width"_a, "limit"_a, "rows"_a, "bits"_a, "row_stride"_a, "codes"_a, "threads"_a, NoGil());
   m.def(
       "unpack",
-      [](Address in, int64_t rows, int64_t bits, Address out, int threads) {
-        expect(rows >= 0 && bits >= 1 && threads >= 1, "rows >= 0, bits >= 1, threads >= 1");
-        cpu::unpack(at<const uint8_t>(in), rows, bits, at<float>(out), threads);
+      [](Address codes, int64_t rows, int64_t bits, Address out, int threads) {
+        const Check check("unpack");
+        check.at_least("rows", rows, 0);
+        check.at_least("bits", bits, 1);
+        check.address("codes", codes, rows > 0);
+        check.address("out", out, rows > 0);
+        check.threads(threads);
+        cpu::unpack(pointer<const uint8_t>(codes), rows, bits, pointer<float>(out), threads);
       },
       "codes"_a, "rows"_a, "bits"_a, "out"_a, "threads"_a, NoGil());
 
-  const auto matrix = [&m](const char* name, void (*kernel)(Codes, Codes, int32_t*, int)) {
+  const auto matrix = [&m](const char* op, void (*kernel)(Codes, Codes, int32_t*, int)) {
     m.def(
-        name,
-        [kernel](Address a, int64_t n, int64_t a_bytes, Address b, int64_t rows, int64_t bytes, Address out,
-                 int threads) {
-          expect(threads >= 1, "threads >= 1");
-          expect(a_bytes == bytes, "one width of a and b");
-          kernel(codes(a, n, bytes), codes(b, rows, bytes), at<int32_t>(out), threads);
+        op,
+        [op, kernel](Address a, int64_t a_rows, int64_t a_bytes, Address b, int64_t b_rows, int64_t b_bytes,
+                     Address out, int threads) {
+          const Check check(op);
+          const Codes left = check.codes("a", a, a_rows, a_bytes);
+          const Codes right = check.codes("b", b, b_rows, b_bytes);
+          check.same_width(left, right);
+          check.address("out", out, a_rows > 0 && b_rows > 0);
+          check.threads(threads);
+          kernel(left, right, pointer<int32_t>(out), threads);
         },
-        "a"_a, "n"_a, "a_bytes"_a, "b"_a, "m"_a, "bytes"_a, "out"_a, "threads"_a, NoGil());
+        "a"_a, "a_rows"_a, "a_bytes"_a, "b"_a, "b_rows"_a, "b_bytes"_a, "out"_a, "threads"_a, NoGil());
   };
   matrix("hamming_distance", &cpu::hamming_distance);
   matrix("label_overlap", &cpu::label_overlap);
 
   m.def(
       "hamming_topk",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, int64_t k,
-         Address mask, Address exclude, Address distances, Address indices, int threads) {
-        expect(k >= 1, "k >= 1");
-        const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
-        cpu::hamming_topk(s.queries, s.database, k, s.filter, at<int32_t>(distances), at<int64_t>(indices), threads);
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, int64_t k, Address mask, Address exclude, Address distances, Address indices,
+         int threads) {
+        const Check check("hamming_topk");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        check.at_least("k", k, 1);
+        check.address("distances", distances, query_rows > 0);
+        check.address("indices", indices, query_rows > 0);
+        check.threads(threads);
+        cpu::hamming_topk(s.queries, s.database, k, s.filter, pointer<int32_t>(distances), pointer<int64_t>(indices),
+                          threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "k"_a, "mask"_a, "exclude"_a, "distances"_a,
-      "indices"_a, "threads"_a, NoGil());
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "k"_a,
+      "mask"_a, "exclude"_a, "distances"_a, "indices"_a, "threads"_a, NoGil());
 
   py::class_<cpu::RangeResult>(m, "RangeResult")
       .def(
-          "counts", [](const cpu::RangeResult& self, Address out) { self.counts(at<int64_t>(out)); }, "counts"_a)
+          "counts", [](const cpu::RangeResult& self, Address counts) { self.counts(pointer<int64_t>(counts)); },
+          "counts"_a)
       .def(
           "write",
           [](const cpu::RangeResult& self, Address offsets, Address distances, Address indices, int threads) {
-            expect(threads >= 1, "threads >= 1");
-            self.write(at<const int64_t>(offsets), at<int32_t>(distances), at<int64_t>(indices), threads);
+            const Check check("hamming_range");
+            check.address("offsets", offsets, true);
+            check.threads(threads);
+            self.write(pointer<const int64_t>(offsets), pointer<int32_t>(distances), pointer<int64_t>(indices),
+                       threads);
           },
           "offsets"_a, "distances"_a, "indices"_a, "threads"_a, NoGil());
   m.def(
       "hamming_range",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, int64_t radius,
-         Address mask, Address exclude, int threads) {
-        expect(radius >= 0, "radius >= 0");
-        const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, int64_t radius, Address mask, Address exclude, int threads) {
+        const Check check("hamming_range");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        check.at_least("radius", radius, 0);
+        check.threads(threads);
         return cpu::hamming_range(s.queries, s.database, radius, s.filter, threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "radius"_a, "mask"_a, "exclude"_a,
-      "threads"_a, NoGil());
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "radius"_a,
+      "mask"_a, "exclude"_a, "threads"_a, NoGil());
 
   m.def(
       "hamming_histogram",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes, Address mask,
-         Address exclude, Address out, int threads) {
-        const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
-        cpu::hamming_histogram(s.queries, s.database, s.filter, at<int64_t>(out), threads);
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, Address mask, Address exclude, Address out, int threads) {
+        const Check check("hamming_histogram");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        check.address("out", out, query_rows > 0);
+        check.threads(threads);
+        cpu::hamming_histogram(s.queries, s.database, s.filter, pointer<int64_t>(out), threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "mask"_a, "exclude"_a, "out"_a, "threads"_a,
-      NoGil());
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "mask"_a,
+      "exclude"_a, "out"_a, "threads"_a, NoGil());
   m.def(
       "relevance_histogram",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes,
-         Address query_ids, Address database_ids, Address query_sets, Address database_sets, int64_t set_bytes,
-         Address mask, Address exclude, Address out, int threads) {
-        const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
-        cpu::relevance_histogram(s.queries, s.database,
-                                 labels(query_ids, database_ids, query_sets, database_sets, set_bytes), s.filter,
-                                 at<int64_t>(out), threads);
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
+         int64_t set_bytes, Address mask, Address exclude, Address out, int threads) {
+        const Check check("relevance_histogram");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        const Labels labels = check.labels(s, query_ids, database_ids, query_sets, database_sets, set_bytes);
+        check.address("out", out, query_rows > 0);
+        check.threads(threads);
+        cpu::relevance_histogram(s.queries, s.database, labels, s.filter, pointer<int64_t>(out), threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "query_ids"_a, "database_ids"_a,
-      "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "out"_a, "threads"_a, NoGil());
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
+      "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "out"_a, "threads"_a,
+      NoGil());
   m.def(
       "average_precision_counts",
-      [](Address queries, int64_t q, int64_t query_bytes, Address database, int64_t rows, int64_t bytes,
-         Address query_ids, Address database_ids, Address query_sets, Address database_sets, int64_t set_bytes,
-         Address mask, Address exclude, int64_t window, Address precision_sum, Address hits, Address relevant,
-         int threads) {
-        expect(window >= 0, "window >= 0");
-        const Sides s = sides(queries, q, query_bytes, database, rows, bytes, mask, exclude, threads);
-        cpu::average_precision_counts(
-            s.queries, s.database, labels(query_ids, database_ids, query_sets, database_sets, set_bytes), s.filter,
-            window, at<double>(precision_sum), at<int64_t>(hits), at<int64_t>(relevant), threads);
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
+         int64_t set_bytes, Address mask, Address exclude, int64_t window, Address precision_sum, Address hits,
+         Address relevant, int threads) {
+        const Check check("average_precision_counts");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        const Labels labels = check.labels(s, query_ids, database_ids, query_sets, database_sets, set_bytes);
+        check.at_least("window", window, 0);
+        check.address("precision_sum", precision_sum, query_rows > 0);
+        check.address("hits", hits, query_rows > 0);
+        check.address("relevant", relevant, query_rows > 0);
+        check.threads(threads);
+        cpu::average_precision_counts(s.queries, s.database, labels, s.filter, window, pointer<double>(precision_sum),
+                                      pointer<int64_t>(hits), pointer<int64_t>(relevant), threads);
       },
-      "queries"_a, "q"_a, "query_bytes"_a, "database"_a, "m"_a, "bytes"_a, "query_ids"_a, "database_ids"_a,
-      "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "window"_a, "precision_sum"_a, "hits"_a,
-      "relevant"_a, "threads"_a, NoGil());
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
+      "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "window"_a,
+      "precision_sum"_a, "hits"_a, "relevant"_a, "threads"_a, NoGil());
 
 #if defined(FASTHASH_WITH_CUDA)
   auto cuda_module = m.def_submodule("cuda", "The same functions on device addresses.");

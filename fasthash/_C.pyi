@@ -7,15 +7,19 @@ def last_cpu_level() -> tuple[str, str]: ...
 def set_cpu_level(name: str) -> None: ...
 def pack(x: int, width: int, limit: int, rows: int, bits: int, row_stride: int, codes: int, threads: int) -> None: ...
 def unpack(codes: int, rows: int, bits: int, out: int, threads: int) -> None: ...
-def hamming_distance(a: int, n: int, a_bytes: int, b: int, m: int, bytes: int, out: int, threads: int) -> None: ...
-def label_overlap(a: int, n: int, a_bytes: int, b: int, m: int, bytes: int, out: int, threads: int) -> None: ...
+def hamming_distance(
+    a: int, a_rows: int, a_bytes: int, b: int, b_rows: int, b_bytes: int, out: int, threads: int
+) -> None: ...
+def label_overlap(
+    a: int, a_rows: int, a_bytes: int, b: int, b_rows: int, b_bytes: int, out: int, threads: int
+) -> None: ...
 def hamming_topk(
     queries: int,
-    q: int,
+    query_rows: int,
     query_bytes: int,
     database: int,
-    m: int,
-    bytes: int,
+    database_rows: int,
+    database_bytes: int,
     k: int,
     mask: int,
     exclude: int,
@@ -30,11 +34,11 @@ class RangeResult:
 
 def hamming_range(
     queries: int,
-    q: int,
+    query_rows: int,
     query_bytes: int,
     database: int,
-    m: int,
-    bytes: int,
+    database_rows: int,
+    database_bytes: int,
     radius: int,
     mask: int,
     exclude: int,
@@ -42,11 +46,11 @@ def hamming_range(
 ) -> RangeResult: ...
 def hamming_histogram(
     queries: int,
-    q: int,
+    query_rows: int,
     query_bytes: int,
     database: int,
-    m: int,
-    bytes: int,
+    database_rows: int,
+    database_bytes: int,
     mask: int,
     exclude: int,
     out: int,
@@ -54,11 +58,11 @@ def hamming_histogram(
 ) -> None: ...
 def relevance_histogram(
     queries: int,
-    q: int,
+    query_rows: int,
     query_bytes: int,
     database: int,
-    m: int,
-    bytes: int,
+    database_rows: int,
+    database_bytes: int,
     query_ids: int,
     database_ids: int,
     query_sets: int,
@@ -71,11 +75,11 @@ def relevance_histogram(
 ) -> None: ...
 def average_precision_counts(
     queries: int,
-    q: int,
+    query_rows: int,
     query_bytes: int,
     database: int,
-    m: int,
-    bytes: int,
+    database_rows: int,
+    database_bytes: int,
     query_ids: int,
     database_ids: int,
     query_sets: int,

@@ -1,0 +1,41 @@
+"""The module checks sizes again: a wrong one there would be a memory error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fasthash._native import _C
+
+TABLE = np.zeros((3, 2), dtype=np.uint8)
+OUT = np.zeros((3, 3), dtype=np.int32)
+HERE, THERE = TABLE.ctypes.data, OUT.ctypes.data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 3, 2, HERE, 3, 2, THERE, 1), "a: expected an address, got null"),
+        ((HERE, -1, 2, HERE, 3, 2, THERE, 1), "a rows: expected at least 0, got -1"),
+        ((HERE, 3, 0, HERE, 3, 0, THERE, 1), "a bytes: expected 1 to 8191, got 0"),
+        ((HERE, 3, 2, HERE, 3, 8192, THERE, 1), "b bytes: expected 1 to 8191, got 8192"),
+        ((HERE, 3, 2, HERE, 6, 1, THERE, 1), "bytes: expected codes of one width, got 2 and 1"),
+        ((HERE, 3, 2, HERE, 3, 2, 0, 1), "out: expected an address, got null"),
+        ((HERE, 3, 2, HERE, 3, 2, THERE, 0), "threads: expected at least 1, got 0"),
+    ],
+)
+def test_a_wrong_size_is_refused(arguments: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=f"hamming_distance: {message}"):
+        _C.hamming_distance(*arguments)
+
+
+def test_other_sizes_too() -> None:
+    sides = (HERE, 3, 2, HERE, 3, 2)
+    with pytest.raises(ValueError, match="hamming_topk: k: expected at least 1, got 0"):
+        _C.hamming_topk(*sides, 0, 0, 0, THERE, THERE, 1)
+    with pytest.raises(ValueError, match="hamming_range: radius: expected at least 0, got -1"):
+        _C.hamming_range(*sides, -1, 0, 0, 1)
+    with pytest.raises(ValueError, match="pack: width: expected 1, 2, 4 or 8, got 3"):
+        _C.pack(HERE, 3, 0, 1, 1, 1, THERE, 1)
+    with pytest.raises(ValueError, match="relevance_histogram: database_ids: expected an address, got null"):
+        _C.relevance_histogram(*sides, HERE, 0, 0, 0, 0, 0, 0, THERE, 1)
