@@ -36,10 +36,10 @@ endif()
 
 # A trial in a project of its own, whose set-up compiles for these architectures: no nvcc, one that rejects the host
 # compiler, or one too old for an architecture, does not stop the build.
-if(NOT FASTHASH_CUDA_WORKS)
+if(NOT "${FASTHASH_CUDA_WORKS}" STREQUAL "${CMAKE_CUDA_ARCHITECTURES}")
   set(trial "${CMAKE_BINARY_DIR}/cuda_trial")
   file(REMOVE_RECURSE "${trial}")
-  file(WRITE "${trial}/CMakeLists.txt" "cmake_minimum_required(VERSION 3.24)\n"
+  file(WRITE "${trial}/CMakeLists.txt" "cmake_minimum_required(VERSION 3.25)\n"
        "set(CMAKE_CUDA_ARCHITECTURES ${CMAKE_CUDA_ARCHITECTURES})\n"
        "project(trial LANGUAGES CUDA)\n")
   set(settings "-DCMAKE_MAKE_PROGRAM=${CMAKE_MAKE_PROGRAM}")
@@ -56,11 +56,12 @@ if(NOT FASTHASH_CUDA_WORKS)
     if(FASTHASH_CUDA STREQUAL "ON")
       message(FATAL_ERROR "FASTHASH_CUDA=ON, but no nvcc was found that compiles a trial program")
     endif()
-    set(FASTHASH_CUDA_STATUS "off: no nvcc found that compiles a trial program")
+    set(FASTHASH_CUDA_STATUS "off: no nvcc found that compiles a trial program for ${CMAKE_CUDA_ARCHITECTURES}")
+    string(REPLACE ";" " " FASTHASH_CUDA_STATUS "${FASTHASH_CUDA_STATUS}")
     return()
   endif()
   message(CHECK_PASS "works")
-  set(FASTHASH_CUDA_WORKS TRUE CACHE INTERNAL "Whether the trial compile passed")
+  set(FASTHASH_CUDA_WORKS "${CMAKE_CUDA_ARCHITECTURES}" CACHE INTERNAL "Architectures that the trial passed for")
 endif()
 
 set(CMAKE_CUDA_STANDARD 17)

@@ -10,6 +10,8 @@ from importlib.metadata import version as _version
 from fasthash._native import build_info, cpu_levels, set_cpu_level
 from fasthash.ops import (
     average_precision_counts,
+    from_faiss,
+    from_sentence_transformers,
     hamming_distance,
     hamming_histogram,
     hamming_range,
@@ -17,6 +19,8 @@ from fasthash.ops import (
     label_overlap,
     pack,
     relevance_histogram,
+    to_faiss,
+    to_sentence_transformers,
     unpack,
 )
 
@@ -27,6 +31,8 @@ __all__ = [
     "average_precision_counts",
     "build_info",
     "cpu_levels",
+    "from_faiss",
+    "from_sentence_transformers",
     "hamming_distance",
     "hamming_histogram",
     "hamming_range",
@@ -35,5 +41,7 @@ __all__ = [
     "pack",
     "relevance_histogram",
     "set_cpu_level",
+    "to_faiss",
+    "to_sentence_transformers",
     "unpack",
 ]

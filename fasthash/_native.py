@@ -1,4 +1,4 @@
-"""Loads the compiled module `fasthash._C`; the only place that imports it besides `fasthash.ops`."""
+"""Loads the compiled module `fasthash._C`; all others take it from here."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TypedDict, cast
 try:
     from fasthash import _C as _C
 except ImportError as error:
-    _here = Path(__file__).parent
-    if "_C" in str(error) and not list(_here.glob("_C.*.so")):
+    if str(error).startswith("cannot import name '_C'"):
         raise ImportError(
-            f"fasthash: the compiled module fasthash._C is not in {_here}. If this is a clone of the sources, build it "
-            "with `pip install -e .` (a C++20 compiler is enough); if fasthash is installed, start Python outside of "
-            "the clone or use the `fasthash` command."
+            f"fasthash: the compiled module fasthash._C is missing beside {Path(__file__).parent}. If this is a clone "
+            "of the sources, build it with `pip install -e .` (a C++20 compiler is enough); if fasthash is installed, "
+            "start Python outside of the clone or use the `fasthash` command."
         ) from error
     raise ImportError(f"fasthash: the compiled module fasthash._C does not load: {error}") from error
 

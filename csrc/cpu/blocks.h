@@ -1,7 +1,6 @@
 // A database of packed rows, met block by block in the interleaved form that the levels read.
 #pragma once
 
-#include <memory>
 #include <vector>
 
 #include "fasthash/types.h"

@@ -10,6 +10,8 @@ namespace fasthash::cpu {
 namespace {
 
 constexpr int64_t kMostQueries = 64;
+constexpr int64_t kGroupBytes = 32 << 20;  // of the counts that average precision keeps between its passes
+constexpr int64_t kTableBytes = 8 << 20;   // of one task's counts
 constexpr int kTables = 4;  // codes take turns, so that equal neighbours do not wait for each other's store
 
 // out (queries.rows, bins): bin_of(pairs, i) < bins, counted over all pairs.
@@ -19,7 +21,8 @@ void histogram(Codes queries, Codes database, const Labels* labels, Filter filte
   std::fill(out, out + queries.rows * bins, 0);
   if (queries.rows == 0) return;
   const Level& chosen = level();
-  const Cut cut(queries.rows, database.rows, threads, kMostQueries);
+  const int64_t fitting = kTableBytes / (8 * bins * kTables);
+  const Cut cut(queries.rows, database.rows, threads, std::clamp<int64_t>(fitting, 1, kMostQueries));
   std::mutex adding;  // parts of the database share the rows of out
   parallel_for(cut.tasks(), threads, [&](int64_t number) {
     const Task task = cut.task(number);
@@ -57,9 +60,11 @@ void relevance_histogram(Codes queries, Codes database, Labels labels, Filter fi
   for (int64_t i = 0; i < queries.rows * bins; i += 2) out[i] += out[i + 1];
 }
 
-void average_precision_counts(Codes queries, Codes database, Labels labels, Filter filter, int64_t window,
-                              double* precision_sum, int64_t* hits, int64_t* relevant, int threads) {
-  if (queries.rows == 0) return;
+namespace {
+
+// average_precision_counts for so many queries as their counts leave room for.
+void average_precision_group(Codes queries, Codes database, Labels labels, Filter filter, int64_t window,
+                             double* precision_sum, int64_t* hits, int64_t* relevant, int threads) {
   const Level& chosen = level();
   const int64_t distances = 8 * queries.bytes + 1;
   // First pass: how many codes, and how many relevant ones, lie at smaller distances.
@@ -96,6 +101,22 @@ void average_precision_counts(Codes queries, Codes database, Labels labels, Filt
       }
     });
   });
+}
+
+}  // namespace
+
+void average_precision_counts(Codes queries, Codes database, Labels labels, Filter filter, int64_t window,
+                              double* precision_sum, int64_t* hits, int64_t* relevant, int threads) {
+  const int64_t group = std::max<int64_t>(threads, kGroupBytes / (16 * (8 * queries.bytes + 1)));
+  for (int64_t first = 0; first < queries.rows; first += group) {
+    const Codes rows{queries.data + first * queries.bytes, std::min(group, queries.rows - first), queries.bytes};
+    Labels own = labels;
+    if (own.query_ids != nullptr) own.query_ids += first;
+    if (own.query_sets != nullptr) own.query_sets += first * own.set_bytes;
+    const Filter filters{filter.mask, filter.exclude != nullptr ? filter.exclude + first : nullptr};
+    average_precision_group(rows, database, own, filters, window, precision_sum + first, hits + first, relevant + first,
+                            threads);
+  }
 }
 
 }  // namespace fasthash::cpu

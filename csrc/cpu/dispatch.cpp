@@ -41,22 +41,19 @@ const Level* initial() {
   }
 }
 
-std::atomic<const Level*>& chosen() {
-  static std::atomic<const Level*> value{initial()};
-  return value;
-}
-
+std::atomic<const Level*> chosen{nullptr};  // by the first call, unless set before
 std::atomic<const Level*> served{nullptr};
 
 }  // namespace
 
-std::vector<const Level*> levels() {
-  static const std::vector<const Level*> found = detect();
+const std::vector<const Level*>& levels() {
+  static const auto& found = *new std::vector<const Level*>(detect());  // outlives threads that run until the exit
   return found;
 }
 
 const Level& level() {
-  const Level* current = chosen().load(std::memory_order_relaxed);
+  const Level* current = chosen.load(std::memory_order_relaxed);
+  if (current == nullptr) chosen = current = initial();
   served.store(current, std::memory_order_relaxed);
   return *current;
 }
@@ -66,7 +63,7 @@ const Level* last_level() {
 }
 
 void set_level(const std::string& name) {
-  chosen() = find(name);
+  chosen = find(name);
 }
 
 }  // namespace fasthash::cpu

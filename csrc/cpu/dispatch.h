@@ -12,7 +12,7 @@ namespace fasthash::cpu {
 const Level& level();
 const Level* last_level();
 // Levels of this machine, lowest first.
-std::vector<const Level*> levels();
+const std::vector<const Level*>& levels();
 // Throws std::invalid_argument when the machine lacks it.
 void set_level(const std::string& name);
 

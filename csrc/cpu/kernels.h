@@ -242,12 +242,12 @@ inline void widen(const uint16_t* in, int64_t count, int32_t* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = in[i];
 }
 
-// 0 < value <= limit, element by element; the compiler turns the loop into compares of the level's width.
+// value - 1 < limit, element by element.
 template <class T>
 inline uint64_t sign_word_plain(const T* row, int64_t limit) {
   uint64_t word = 0;
   for (int i = 0; i < 64; ++i) {
-    word |= static_cast<uint64_t>(row[i] > 0 && row[i] <= static_cast<T>(limit)) << i;
+    word |= static_cast<uint64_t>(static_cast<T>(row[i] - 1) < static_cast<T>(limit)) << i;
   }
   return word;
 }
@@ -264,16 +264,16 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
   for (int64_t w = 0; w < words; ++w, bytes += 64 * width) {
     switch (width) {
       case 1:
-        out[w] = V::template sign_word<int8_t>(bytes, limit);
+        out[w] = V::template sign_word<uint8_t>(bytes, limit);
         break;
       case 2:
-        out[w] = V::template sign_word<int16_t>(bytes, limit);
+        out[w] = V::template sign_word<uint16_t>(bytes, limit);
         break;
       case 4:
-        out[w] = V::template sign_word<int32_t>(bytes, limit);
+        out[w] = V::template sign_word<uint32_t>(bytes, limit);
         break;
       default:
-        out[w] = V::template sign_word<int64_t>(bytes, limit);
+        out[w] = V::template sign_word<uint64_t>(bytes, limit);
         break;
     }
   }

@@ -44,7 +44,7 @@ struct Level {
   int64_t (*count_at_most)(const uint16_t* values, int64_t count, uint16_t most);
   // Appends to each query's selection the codes below its threshold. queries: (count, words).
   void (*scan)(const uint64_t* queries, int count, const Block& block, int words, Selection* selections);
-  // 64 elements -> 64 bits, element 0 lowest: 0 < value <= limit as signed integers of `width` bytes.
+  // 64 elements -> 64 bits, element 0 lowest: value - 1 < limit as unsigned integers of `width` bytes.
   // Handles bits / 64 full words of a row.
   void (*sign_words)(const void* row, int width, int64_t limit, int64_t words, uint64_t* out);
   // bytes / 8 -> floats of -1 and +1, most significant bit first.

@@ -72,25 +72,28 @@ struct Avx2 {
     put(3, _mm256_permute2x128_si256(odd01, odd23, 0x31));
   }
 
+  // AVX2 compares unsigned integers by their minimum, but for those of 64 bits.
   template <class T>
   static uint64_t signs(Type x, int64_t limit) {
-    const Type none = _mm256_setzero_si256();
     if constexpr (sizeof(T) == 1) {
-      const Type above = _mm256_cmpgt_epi8(x, _mm256_set1_epi8(static_cast<char>(limit)));
-      const Type hit = _mm256_andnot_si256(above, _mm256_cmpgt_epi8(x, none));
-      return static_cast<uint32_t>(_mm256_movemask_epi8(hit));
+      const Type less_one = _mm256_sub_epi8(x, _mm256_set1_epi8(1));
+      const Type most = _mm256_set1_epi8(static_cast<char>(limit - 1));
+      return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(less_one, most), less_one)));
     } else if constexpr (sizeof(T) == 2) {
-      const Type above = _mm256_cmpgt_epi16(x, _mm256_set1_epi16(static_cast<int16_t>(limit)));
-      const Type hit = _mm256_andnot_si256(above, _mm256_cmpgt_epi16(x, none));
+      const Type less_one = _mm256_sub_epi16(x, _mm256_set1_epi16(1));
+      const Type most = _mm256_set1_epi16(static_cast<int16_t>(limit - 1));
+      const Type hit = _mm256_cmpeq_epi16(_mm256_min_epu16(less_one, most), less_one);
       const __m128i narrow = _mm_packs_epi16(_mm256_castsi256_si128(hit), _mm256_extracti128_si256(hit, 1));
       return static_cast<uint32_t>(_mm_movemask_epi8(narrow));
     } else if constexpr (sizeof(T) == 4) {
-      const Type above = _mm256_cmpgt_epi32(x, _mm256_set1_epi32(static_cast<int>(limit)));
-      const Type hit = _mm256_andnot_si256(above, _mm256_cmpgt_epi32(x, none));
+      const Type less_one = _mm256_sub_epi32(x, _mm256_set1_epi32(1));
+      const Type most = _mm256_set1_epi32(static_cast<int>(limit - 1));
+      const Type hit = _mm256_cmpeq_epi32(_mm256_min_epu32(less_one, most), less_one);
       return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(hit)));
     } else {
-      const Type above = _mm256_cmpgt_epi64(x, _mm256_set1_epi64x(limit));
-      const Type hit = _mm256_andnot_si256(above, _mm256_cmpgt_epi64(x, none));
+      const Type sign = _mm256_set1_epi64x(INT64_MIN);
+      const Type less_one = _mm256_xor_si256(_mm256_sub_epi64(x, _mm256_set1_epi64x(1)), sign);
+      const Type hit = _mm256_cmpgt_epi64(_mm256_xor_si256(_mm256_set1_epi64x(limit), sign), less_one);
       return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(hit)));
     }
   }

@@ -25,7 +25,11 @@ struct Avx512 {
   static Type partial(Type x) { return _mm512_popcnt_epi64(x); }
   static Type add_partial(Type a, Type b) { return _mm512_add_epi64(a, b); }
   static Type finish(Type x) { return x; }
-  static uint32_t negative(Type x) { return _mm512_cmplt_epi64_mask(x, _mm512_setzero_si512()); }
+  static uint32_t negative(Type x) {
+    uint32_t lanes = _mm512_cmplt_epi64_mask(x, _mm512_setzero_si512());
+    asm("" : "+r"(lanes));  // GCC 12 may, with sanitizers at -O1, spill the mask as one byte and read eight
+    return lanes;
+  }
   static void store(Type x, int64_t* out) { _mm512_storeu_si512(out, x); }
   static void store_u16(Type x, uint16_t* out) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi64_epi16(x));
@@ -75,22 +79,20 @@ struct Avx512 {
     if (words > 3) _mm512_storeu_si512(out + 3 * kLanes, _mm512_permutex2var_epi64(odd01, second, odd23));
   }
 
-  // The second compare runs under the mask of the first.
   template <class T>
   static uint64_t signs(Type x, int64_t limit) {
-    const Type none = _mm512_setzero_si512();
     if constexpr (sizeof(T) == 1) {
-      const auto most = _mm512_set1_epi8(static_cast<char>(limit));
-      return _mm512_mask_cmpgt_epi8_mask(_mm512_cmple_epi8_mask(x, most), x, none);
+      const auto less_one = _mm512_sub_epi8(x, _mm512_set1_epi8(1));
+      return _mm512_cmplt_epu8_mask(less_one, _mm512_set1_epi8(static_cast<char>(limit)));
     } else if constexpr (sizeof(T) == 2) {
-      const auto most = _mm512_set1_epi16(static_cast<int16_t>(limit));
-      return _mm512_mask_cmpgt_epi16_mask(_mm512_cmple_epi16_mask(x, most), x, none);
+      const auto less_one = _mm512_sub_epi16(x, _mm512_set1_epi16(1));
+      return _mm512_cmplt_epu16_mask(less_one, _mm512_set1_epi16(static_cast<int16_t>(limit)));
     } else if constexpr (sizeof(T) == 4) {
-      const auto most = _mm512_set1_epi32(static_cast<int>(limit));
-      return _mm512_mask_cmpgt_epi32_mask(_mm512_cmple_epi32_mask(x, most), x, none);
+      const auto less_one = _mm512_sub_epi32(x, _mm512_set1_epi32(1));
+      return _mm512_cmplt_epu32_mask(less_one, _mm512_set1_epi32(static_cast<int>(limit)));
     } else {
-      const auto most = _mm512_set1_epi64(limit);
-      return _mm512_mask_cmpgt_epi64_mask(_mm512_cmple_epi64_mask(x, most), x, none);
+      const auto less_one = _mm512_sub_epi64(x, _mm512_set1_epi64(1));
+      return _mm512_cmplt_epu64_mask(less_one, _mm512_set1_epi64(limit));
     }
   }
 };

@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -48,7 +49,11 @@ class Pool {
     {
       std::lock_guard lock(mutex_);
       while (static_cast<int>(workers_) < job.helpers_wanted) {
-        std::thread([this] { serve(); }).detach();
+        try {
+          std::thread([this] { serve(); }).detach();
+        } catch (const std::system_error&) {
+          break;  // no more to be had: those that are there, and the caller, do the work
+        }
         ++workers_;
       }
       jobs_.push_back(&job);

@@ -129,6 +129,27 @@ void search(Codes queries, Codes database, int64_t k, Filter filter, const Sampl
   }
 }
 
+// Those queries, gathered, without a sample.
+void search_again(Codes queries, Codes database, int64_t k, Filter filter, const std::vector<int64_t>& chosen,
+                  int32_t* distances, int64_t* indices, int threads) {
+  const auto count = static_cast<int64_t>(chosen.size());
+  std::vector<uint8_t> rows(static_cast<size_t>(count * queries.bytes));
+  std::vector<int64_t> exclude(static_cast<size_t>(count));
+  std::vector<int32_t> own_distances(static_cast<size_t>(count * k));
+  std::vector<int64_t> own_indices(static_cast<size_t>(count * k)), failed;
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy_n(queries.data + chosen[static_cast<size_t>(i)] * queries.bytes, queries.bytes,
+                rows.data() + i * queries.bytes);
+    exclude[static_cast<size_t>(i)] = excluded(filter, chosen[static_cast<size_t>(i)]);
+  }
+  search({rows.data(), count, queries.bytes}, database, k, {filter.mask, exclude.data()}, nullptr, own_distances.data(),
+         own_indices.data(), threads, failed);
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy_n(own_distances.data() + i * k, k, distances + chosen[static_cast<size_t>(i)] * k);
+    std::copy_n(own_indices.data() + i * k, k, indices + chosen[static_cast<size_t>(i)] * k);
+  }
+}
+
 }  // namespace
 
 void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
@@ -137,11 +158,7 @@ void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32
   const Sample sample(level(), database, filter.mask, k);
   std::vector<int64_t> failed;
   search(queries, database, k, filter, sample.empty() ? nullptr : &sample, distances, indices, threads, failed);
-  for (const int64_t i : failed) {
-    const Codes query{queries.data + i * queries.bytes, 1, queries.bytes};
-    const Filter own{filter.mask, filter.exclude != nullptr ? filter.exclude + i : nullptr};
-    search(query, database, k, own, nullptr, distances + i * k, indices + i * k, threads, failed);
-  }
+  if (!failed.empty()) search_again(queries, database, k, filter, failed, distances, indices, threads);
 }
 
 }  // namespace fasthash::cpu

@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kThreads)
     bool positive = false;
     if (bit < bits) {
       const Int value = reinterpret_cast<const Int*>(x + row * row_stride)[bit];
-      positive = value > 0 && value <= limit;
+      positive = static_cast<Int>(value - 1) < limit;
     }
     // The vote has lane 0 lowest; codes have the first bit highest, in bytes.
     const uint32_t packed = __brev(__ballot_sync(kWholeWarp, positive));
@@ -61,13 +61,13 @@ void pack(const void* x, Element element, int64_t rows, int64_t bits, int64_t ro
           StreamHandle stream) {
   switch (element.width) {
     case 1:
-      return pack_as<int8_t>(x, element.limit, rows, bits, row_stride, codes, stream);
+      return pack_as<uint8_t>(x, element.limit, rows, bits, row_stride, codes, stream);
     case 2:
-      return pack_as<int16_t>(x, element.limit, rows, bits, row_stride, codes, stream);
+      return pack_as<uint16_t>(x, element.limit, rows, bits, row_stride, codes, stream);
     case 4:
-      return pack_as<int32_t>(x, element.limit, rows, bits, row_stride, codes, stream);
+      return pack_as<uint32_t>(x, element.limit, rows, bits, row_stride, codes, stream);
     case 8:
-      return pack_as<int64_t>(x, element.limit, rows, bits, row_stride, codes, stream);
+      return pack_as<uint64_t>(x, element.limit, rows, bits, row_stride, codes, stream);
     default:
       throw std::invalid_argument("pack: expected elements of 1, 2, 4 or 8 bytes, got " +
                                   std::to_string(element.width));

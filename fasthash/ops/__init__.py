@@ -1,12 +1,21 @@
 """Typed torch ops over the compiled kernels; `reference` is their NumPy twin. Imports `_native` and nothing else."""
 
-from fasthash.ops.codes import pack, unpack
+from fasthash.ops.codes import (
+    from_faiss,
+    from_sentence_transformers,
+    pack,
+    to_faiss,
+    to_sentence_transformers,
+    unpack,
+)
 from fasthash.ops.counts import average_precision_counts, hamming_histogram, relevance_histogram
 from fasthash.ops.distance import hamming_distance, label_overlap
 from fasthash.ops.search import hamming_range, hamming_topk
 
 __all__ = [
     "average_precision_counts",
+    "from_faiss",
+    "from_sentence_transformers",
     "hamming_distance",
     "hamming_histogram",
     "hamming_range",
@@ -14,5 +23,7 @@ __all__ = [
     "label_overlap",
     "pack",
     "relevance_histogram",
+    "to_faiss",
+    "to_sentence_transformers",
     "unpack",
 ]

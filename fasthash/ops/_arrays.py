@@ -25,8 +25,8 @@ class _Writable:
 def _from_numpy(function: str, name: str, array: NDArray[Any]) -> torch.Tensor:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    if any(stride < 0 or stride % array.itemsize for stride in array.strides):
-        array = np.ascontiguousarray(array)
+    if array.itemsize and (not array.flags.aligned or any(s < 0 or s % array.itemsize for s in array.strides)):
+        array = np.array(array, order="C")  # torch knows no such layout
     try:
         return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writable(array)))
     except TypeError:
@@ -46,10 +46,11 @@ def tensors(function: str, **arguments: Any) -> tuple[list[Any], Callable[[Any],
     names = [name for name, value in arguments.items() if value is not None]
     numpy_names = [name for name in names if isinstance(arguments[name], np.ndarray)]
     for name in names:
-        if name not in numpy_names and not isinstance(arguments[name], torch.Tensor):
-            raise TypeError(
-                f"{function}: {name}: expected a torch tensor or a NumPy array, got {type(arguments[name]).__name__}"
-            )
+        value = arguments[name]
+        if not isinstance(value, (np.ndarray, torch.Tensor)):
+            raise TypeError(f"{function}: {name}: expected a torch tensor or a NumPy array, got {type(value).__name__}")
+        if isinstance(value, torch.Tensor) and value.layout != torch.strided:
+            raise ValueError(f"{function}: {name}: expected a dense tensor, got {value.layout}")
     if not numpy_names:
         return list(arguments.values()), _same
     if len(numpy_names) != len(names):

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 MOST_BYTES = 8191  # the kernels count distances in 16 bits
+MOST_WHOLE = 2**48 - 1  # and keep indices in 48
+_NOT_LABELS = (torch.uint16, torch.uint32, torch.uint64)  # torch can neither compare nor convert them everywhere
 
 
 def shape(x: torch.Tensor) -> str:
@@ -20,6 +22,11 @@ def shape(x: torch.Tensor) -> str:
 
 def codes(function: str, name: str, x: torch.Tensor) -> None:
     """Packed codes: uint8 (rows, bytes)."""
+    if x.dtype == torch.int8:
+        raise ValueError(
+            f"{function}: {name}: expected packed codes (torch.uint8), got torch.int8; "
+            "fasthash.from_sentence_transformers turns signed bytes into codes, fasthash.pack signs"
+        )
     if x.dtype != torch.uint8:
         raise TypeError(
             f"{function}: {name}: expected packed codes (torch.uint8), got {x.dtype}; fasthash.pack makes codes"
@@ -81,12 +88,20 @@ def search(
 def excluded_rows(function: str, database: torch.Tensor, exclude: torch.Tensor | None) -> None:
     """Values of exclude. Reads them, so on CPU only; on CUDA a row outside of the database excludes nothing."""
     if exclude is not None and exclude.numel() and exclude.device.type == "cpu":
+        if database.shape[0] == 0:
+            database_rows = "nothing else, the database is empty"
+        else:
+            database_rows = f"a row of the database (0 to {database.shape[0] - 1})"
         low, high = (int(x) for x in exclude.aminmax())
         if low < -1 or high >= database.shape[0]:
-            raise ValueError(
-                f"{function}: exclude: expected -1 or a row of the database (0 to {database.shape[0] - 1}), "
-                f"got {low if low < -1 else high}"
-            )
+            raise ValueError(f"{function}: exclude: expected -1 or {database_rows}, got {low if low < -1 else high}")
+
+
+def label_values(function: str, query_labels: torch.Tensor, database_labels: torch.Tensor) -> None:
+    """Class ids below -1, which means unlabelled, are a mistake. Reads them, so on CPU only."""
+    for name, labels in (("query_labels", query_labels), ("database_labels", database_labels)):
+        if labels.dim() == 1 and labels.numel() and labels.device.type == "cpu" and int(labels.min()) < -1:
+            raise ValueError(f"{function}: {name}: expected class ids from -1 (none) up, got {int(labels.min())}")
 
 
 def whole(function: str, name: str, value: Any, least: int) -> Any:
@@ -97,6 +112,8 @@ def whole(function: str, name: str, value: Any, least: int) -> Any:
         value = int(value)
     if value < least:
         raise ValueError(f"{function}: {name}: expected at least {least}, got {value}")
+    if value > MOST_WHOLE:
+        raise ValueError(f"{function}: {name}: expected at most {MOST_WHOLE}, got {value}")
     return value
 
 
@@ -118,8 +135,13 @@ def label_pair(
                 f"{function}: {name}: expected shape ({rows},) of class ids or ({rows}, classes) multi-hot, "
                 f"got {shape(labels)}"
             )
+        if labels.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(
+                f"{function}: {name} requires grad, but {function} is not differentiable; "
+                f"pass {name}.detach() or call it under torch.no_grad()"
+            )
         not_ids = labels.dtype.is_floating_point or labels.dtype == torch.bool
-        if labels.dtype.is_complex or (labels.dim() == 1 and not_ids):
+        if labels.dtype.is_complex or labels.dtype in _NOT_LABELS or (labels.dim() == 1 and not_ids):
             raise TypeError(f"{function}: {name}: expected integer class ids or a multi-hot matrix, got {labels.dtype}")
     if query_labels.shape[1:] != database_labels.shape[1:]:
         raise ValueError(

@@ -50,8 +50,8 @@ def table(x: torch.Tensor) -> tuple[int, int, int]:
     return x.data_ptr(), x.shape[0], x.shape[1]
 
 
-def call(name: str, device: torch.device, *arguments: Any) -> Any:
-    """Runs a compiled kernel on a device: with torch's number of threads, or on the caller's current stream.
+def call(name: str, like: torch.Tensor, *arguments: Any) -> Any:
+    """Runs a compiled kernel where a tensor lives: with torch's number of threads, or on the caller's current stream.
 
     Tensors become addresses, None becomes 0, tuples are spread out.
     """
@@ -63,11 +63,19 @@ def call(name: str, device: torch.device, *arguments: Any) -> Any:
             flat.append(0)
         else:
             flat.append(argument.data_ptr() if isinstance(argument, torch.Tensor) else argument)
-    if device.type == "cpu":
+    if not on_cuda(like):
         return getattr(_C, name)(*flat, torch.get_num_threads())
-    kernels = cuda_kernels(name)
-    with torch.cuda.device(device):
-        return getattr(kernels, name)(*flat, torch.cuda.current_stream(device).cuda_stream, device.index)
+    return getattr(cuda_kernels(name), name)(*flat, *stream(like))
+
+
+def on_cuda(x: torch.Tensor) -> bool:
+    """Whether the CUDA kernels serve this tensor."""
+    return x.is_cuda
+
+
+def stream(x: torch.Tensor) -> tuple[int, int]:
+    """The caller's current stream on the device of a tensor, and that device, which the kernels make current."""
+    return torch.cuda.current_stream(x.device).cuda_stream, x.get_device()
 
 
 def cuda_kernels(function: str) -> Any:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import numpy as np
 import torch
 
 from fasthash.ops import _check
 from fasthash.ops._arrays import Array, tensors
 from fasthash.ops._library import call, refuse_gradient, register
 
-# Read as a signed integer of that many bytes, x > 0 exactly when 0 < value <= limit: the limit cuts off the NaNs.
+# (bytes, limit): read as an unsigned integer of that many bytes, x > 0 exactly when value - 1 < limit, wrapping around
+# at 0. The limit cuts off negative values and NaNs.
 _ELEMENTS = {
-    torch.bool: (1, 0x7F),
+    torch.bool: (1, 0xFF),
     torch.int8: (1, 0x7F),
     torch.int16: (2, 0x7FFF),
     torch.int32: (4, 0x7FFFFFFF),
@@ -42,7 +46,7 @@ def _pack_kernel(x: torch.Tensor) -> torch.Tensor:
     out, rows = _packed(x), _rows(x)
     if out.numel():
         row_stride = rows.stride(0) * x.element_size()
-        call("pack", x.device, rows, _ELEMENTS[x.dtype], rows.shape[0], rows.shape[1], row_stride, out)
+        call("pack", x, rows, _ELEMENTS[x.dtype], rows.shape[0], rows.shape[1], row_stride, out)
     return out
 
 
@@ -90,7 +94,7 @@ def _unpack_kernel(codes: torch.Tensor, bits: int) -> torch.Tensor:
     if out.numel():
         if bits % 8 and codes.device.type == "cpu" and bool((codes[..., -1] & (0xFF >> bits % 8)).any()):
             raise ValueError(f"unpack: codes: expected zero spare bits after bit {bits}, got a code with some set")
-        call("unpack", codes.device, codes, out.numel() // bits, bits, out)
+        call("unpack", codes, codes, out.numel() // bits, bits, out)
     return out
 
 
@@ -119,3 +123,109 @@ def unpack(codes: Array, bits: int) -> Array:
     (codes,), back = tensors("unpack", codes=codes)
     bits = _check.whole("unpack", "bits", bits, 1)
     return back(_unpack(codes, bits))
+
+
+def _bytes(function: str, codes: Array, dtypes: tuple[str, ...]) -> None:
+    if not isinstance(codes, (np.ndarray, torch.Tensor)):
+        raise TypeError(f"{function}: codes: expected a torch tensor or a NumPy array, got {type(codes).__name__}")
+    if str(codes.dtype).removeprefix("torch.") not in dtypes:
+        raise TypeError(f"{function}: codes: expected {' or '.join(dtypes)}, got {codes.dtype}")
+
+
+def _reverse_bits(codes: Array) -> Array:
+    """The bits of each byte in the other order."""
+    codes = (codes >> 1 & 0x55) | (codes & 0x55) << 1
+    codes = (codes >> 2 & 0x33) | (codes & 0x33) << 2
+    return (codes >> 4 & 0x0F) | (codes & 0x0F) << 4
+
+
+def from_faiss(codes: Array) -> Array:
+    """Codes that FAISS packed, lowest bit first, as codes of this package.
+
+    FAISS sets a bit where x >= 0, this package where x > 0: that part cannot be turned back.
+
+    Args:
+        codes: uint8 (..., bytes).
+
+    Returns:
+        uint8 (..., bytes), a copy.
+
+    Raises:
+        TypeError: not uint8.
+
+    >>> import numpy as np, fasthash
+    >>> fasthash.from_faiss(np.array([[0b00000001, 0b11110000]], dtype=np.uint8))
+    array([[128,  15]], dtype=uint8)
+    """
+    _bytes("from_faiss", codes, ("uint8",))
+    return _reverse_bits(codes)
+
+
+def to_faiss(codes: Array) -> Array:
+    """Codes of this package as FAISS reads them, lowest bit first; `from_faiss` turns them back.
+
+    Args:
+        codes: uint8 (..., bytes).
+
+    Returns:
+        uint8 (..., bytes), a copy.
+
+    Raises:
+        TypeError: not uint8.
+
+    >>> import numpy as np, fasthash
+    >>> fasthash.to_faiss(np.array([[0b10000000]], dtype=np.uint8))
+    array([[1]], dtype=uint8)
+    """
+    _bytes("to_faiss", codes, ("uint8",))
+    return _reverse_bits(codes)
+
+
+def from_sentence_transformers(codes: Array) -> Array:
+    """Embeddings that sentence-transformers quantised to "ubinary" or "binary", as codes of this package.
+
+    "ubinary" (uint8) has their bytes already; "binary" (int8) is those bytes minus 128.
+
+    Args:
+        codes: uint8 or int8 (..., bytes).
+
+    Returns:
+        uint8 (..., bytes), a copy.
+
+    Raises:
+        TypeError: neither uint8 nor int8.
+
+    >>> import numpy as np, fasthash
+    >>> fasthash.from_sentence_transformers(np.array([[-128, 45, 127]], dtype=np.int8))
+    array([[  0, 173, 255]], dtype=uint8)
+    """
+    _bytes("from_sentence_transformers", codes, ("uint8", "int8"))
+    if isinstance(codes, torch.Tensor):
+        return codes.clone() if codes.dtype == torch.uint8 else codes.contiguous().view(torch.uint8) ^ 0x80
+    return codes.copy() if codes.dtype == np.uint8 else np.ascontiguousarray(codes).view(np.uint8) ^ np.uint8(0x80)
+
+
+def to_sentence_transformers(codes: Array, precision: Literal["ubinary", "binary"] = "ubinary") -> Array:
+    """Codes of this package as sentence-transformers' "ubinary" (uint8) or "binary" (int8, the byte minus 128).
+
+    Args:
+        codes: uint8 (..., bytes).
+        precision: "ubinary" or "binary".
+
+    Returns:
+        uint8 or int8 (..., bytes), a copy.
+
+    Raises:
+        TypeError: not uint8.
+        ValueError: another precision.
+
+    >>> import numpy as np, fasthash
+    >>> fasthash.to_sentence_transformers(np.array([[0, 173, 255]], dtype=np.uint8), "binary")
+    array([[-128,   45,  127]], dtype=int8)
+    """
+    _bytes("to_sentence_transformers", codes, ("uint8",))
+    if precision not in ("ubinary", "binary"):
+        raise ValueError(f'to_sentence_transformers: precision: expected "ubinary" or "binary", got {precision!r}')
+    if isinstance(codes, torch.Tensor):
+        return codes.clone() if precision == "ubinary" else (codes ^ 0x80).view(torch.int8)
+    return codes.copy() if precision == "ubinary" else (codes ^ np.uint8(0x80)).view(np.int8)

@@ -8,7 +8,7 @@ import torch
 
 from fasthash.ops import _check
 from fasthash.ops._arrays import Array, tensors
-from fasthash.ops._library import call, cuda_kernels, register, table
+from fasthash.ops._library import call, cuda_kernels, on_cuda, register, table
 from fasthash.ops.codes import _pack
 
 _Optional = torch.Tensor | None
@@ -28,7 +28,7 @@ def _histogram_kernel(
     out = _histogram_fake(queries, database, mask, exclude)
     _check.excluded_rows("hamming_histogram", database, exclude)
     queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
-    call("hamming_histogram", out.device, table(queries), table(database), mask, exclude, out)
+    call("hamming_histogram", out, table(queries), table(database), mask, exclude, out)
     return out
 
 
@@ -99,9 +99,10 @@ def _relevance_kernel(
 ) -> torch.Tensor:
     out = _relevance_fake(queries, database, query_labels, database_labels, mask, exclude)
     _check.excluded_rows("relevance_histogram", database, exclude)
+    _check.label_values("relevance_histogram", query_labels, database_labels)
     queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
     labels = _label_arguments(query_labels, database_labels)
-    call("relevance_histogram", out.device, table(queries), table(database), *labels, mask, exclude, out)
+    call("relevance_histogram", out, table(queries), table(database), *labels, mask, exclude, out)
     return out
 
 
@@ -187,15 +188,16 @@ def _average_precision_kernel(
 ) -> _Tensors3:
     out = _average_precision_fake(queries, database, query_labels, database_labels, k, mask, exclude)
     _check.excluded_rows("average_precision_counts", database, exclude)
+    _check.label_values("average_precision_counts", query_labels, database_labels)
     queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
     labels = _label_arguments(query_labels, database_labels)
     window = database.shape[0] if k is None else k
     workspace: tuple[Any, ...] = ()
-    if queries.is_cuda:
+    if on_cuda(queries):
         size = cuda_kernels("average_precision_counts").average_precision_workspace(queries.shape[0], *database.shape)
         workspace = (queries.new_empty(size, dtype=torch.uint8), size)
     sides = (*table(queries), *table(database))
-    call("average_precision_counts", queries.device, sides, *labels, mask, exclude, window, *out, *workspace)
+    call("average_precision_counts", queries, sides, *labels, mask, exclude, window, *out, *workspace)
     return out
 
 

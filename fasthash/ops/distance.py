@@ -23,7 +23,7 @@ def _matrix_op(name: str) -> Callable[..., Any]:
         out = fake(a, b)
         if out.numel():
             a, b = a.contiguous(), b.contiguous()
-            call(name, out.device, table(a), table(b), out)
+            call(name, out, table(a), table(b), out)
         return out
 
     return register(f"{name}(Tensor a, Tensor b) -> Tensor", kernel=kernel, fake=fake)

@@ -8,7 +8,7 @@ import torch
 
 from fasthash.ops import _check
 from fasthash.ops._arrays import Array, tensors
-from fasthash.ops._library import call, cuda_kernels, register, table
+from fasthash.ops._library import call, cuda_kernels, on_cuda, register, table
 
 _Tensors2 = tuple[torch.Tensor, torch.Tensor]
 _Tensors3 = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -32,10 +32,10 @@ def _topk_kernel(
     queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
     arguments = (*table(queries), *table(database), k)
     workspace: tuple[Any, ...] = ()
-    if queries.is_cuda:
+    if on_cuda(queries):
         size = cuda_kernels("hamming_topk").topk_workspace(queries.shape[0], *database.shape, k)
         workspace = (queries.new_empty(size, dtype=torch.uint8), size)
-    call("hamming_topk", queries.device, arguments, mask, exclude, *out, *workspace)
+    call("hamming_topk", queries, arguments, mask, exclude, *out, *workspace)
     return out
 
 
@@ -98,35 +98,30 @@ def _range_fake(
     )
 
 
-def _offsets(counts: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.pad(counts.cumsum(0), (1, 0))
-
-
 def _range_kernel(
     queries: torch.Tensor, database: torch.Tensor, radius: int, mask: _Optional = None, exclude: _Optional = None
 ) -> _Tensors3:
     _range_check(queries, database, radius, mask, exclude)
     _check.excluded_rows("hamming_range", database, exclude)
     queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
-    device = queries.device
     counts = queries.new_empty(queries.shape[0], dtype=torch.int64)
     arguments = (*table(queries), *table(database), min(radius, 8 * database.shape[1]))
-    if device.type == "cpu":  # one scan: what was found waits in `found` until there is room for it
-        found = call("hamming_range", device, arguments, mask, exclude)
+    if not on_cuda(queries):  # one scan: what was found waits in `found` until there is room for it
+        found = call("hamming_range", queries, arguments, mask, exclude)
         found.counts(counts.data_ptr())
     else:
         size = cuda_kernels("hamming_range").range_workspace(queries.shape[0], *database.shape, arguments[-1])
         workspace = queries.new_empty(size, dtype=torch.uint8)
-        call("hamming_range_count", device, arguments, mask, exclude, counts, workspace, size)
+        call("hamming_range_count", queries, arguments, mask, exclude, counts, workspace, size)
     offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
     total = int(offsets[-1])  # on CUDA the one wait: the size of the result is in the data
     distances = queries.new_empty(total, dtype=torch.int32)
     indices = queries.new_empty(total, dtype=torch.int64)
-    if device.type == "cpu":
+    if not on_cuda(queries):
         found.write(offsets.data_ptr(), distances.data_ptr(), indices.data_ptr(), torch.get_num_threads())
     else:
         out = (offsets, distances, indices)
-        call("hamming_range_write", device, arguments, mask, exclude, *out, workspace, size)
+        call("hamming_range_write", queries, arguments, mask, exclude, *out, workspace, size)
     return offsets, distances, indices
 
 

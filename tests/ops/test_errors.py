@@ -29,7 +29,9 @@ CASES = [
     (lambda: fasthash.unpack(~A, 12), ValueError, "unpack: codes: expected zero spare bits after bit 12"),
     # tables
     (lambda: fasthash.hamming_distance(A.astype(np.float32), B), TypeError, "hamming_distance: a: .*got torch.float32"),
-    (lambda: fasthash.hamming_distance(A, B.astype(np.int8)), TypeError, "hamming_distance: b: .*got torch.int8"),
+    (lambda: fasthash.hamming_distance(A, B.astype(np.int8)), ValueError, "b: .*int8; .*from_sentence_transformers"),
+    (lambda: fasthash.hamming_distance(A, TB.to_sparse()), ValueError, "b: expected a dense tensor, got torch.sparse"),
+    (lambda: fasthash.pack(np.zeros(3, dtype="V0")), TypeError, "pack: x: expected a dtype that torch knows"),
     (lambda: fasthash.hamming_distance(A, B[0]), ValueError, r"hamming_distance: b: .*\(rows, bytes\), got \(2,\)"),
     (lambda: fasthash.hamming_distance(A, B[:, :1]), ValueError, "hamming_distance: b: expected 2 bytes .*got 1"),
     (lambda: fasthash.hamming_distance(A[:, :0], B[:, :0]), ValueError, "hamming_distance: a: .*got 0"),
@@ -44,6 +46,9 @@ CASES = [
     (lambda: fasthash.hamming_topk(A, B, True), TypeError, "hamming_topk: k: expected a whole number, got bool"),
     (lambda: fasthash.hamming_range(A, B, -1), ValueError, "hamming_range: radius: expected at least 0, got -1"),
     (lambda: fasthash.hamming_range(A, B, "2"), TypeError, "hamming_range: radius: .*got str"),
+    (lambda: fasthash.hamming_topk(A, B, 2**63), ValueError, f"hamming_topk: k: expected at most {2**48 - 1}"),
+    (lambda: fasthash.hamming_range(A, B, 2**70), ValueError, "hamming_range: radius: expected at most"),
+    (lambda: fasthash.unpack(A, 2**63), ValueError, "unpack: bits: expected at most"),
     # mask and exclude
     (lambda: fasthash.hamming_topk(A, B, 1, mask=np.ones(4, bool)), ValueError, r"mask: expected shape \(5,\).*\(4,\)"),
     (
@@ -66,6 +71,17 @@ CASES = [
     (lambda: fasthash.relevance_histogram(A, B, IDS[0] * 1.0, IDS[1]), TypeError, "query_labels: .*torch.float64"),
     (lambda: fasthash.average_precision_counts(A, B, *IDS, k=0), ValueError, "average_precision_counts: k: .*got 0"),
     (lambda: fasthash.average_precision_counts(A, B, *IDS, k=2.0), TypeError, "average_precision_counts: k: .*float"),
+    (
+        lambda: fasthash.relevance_histogram(A, B, IDS[0] - 5, IDS[1]),
+        ValueError,
+        "query_labels: .*got -5",
+    ),
+    (lambda: fasthash.relevance_histogram(A, B, IDS[0].astype(np.uint64), IDS[1]), TypeError, "query_labels: .*uint64"),
+    (
+        lambda: fasthash.relevance_histogram(A, B, np.ones((3, 2), np.uint16), np.ones((5, 2), np.uint16)),
+        TypeError,
+        "query_labels: .*uint16",
+    ),
     # levels
     (lambda: fasthash.set_cpu_level("mmx"), ValueError, r"set_cpu_level: name: .*scalar.*got 'mmx'"),
     (lambda: fasthash.set_cpu_level(2), TypeError, "set_cpu_level: name: expected a string, got int"),
@@ -92,6 +108,15 @@ def test_pack_refuses_to_lose_a_gradient() -> None:
         assert torch.equal(fasthash.pack(x), expected)
     with torch.inference_mode():
         assert torch.equal(fasthash.pack(x), expected)
+
+
+def test_label_ops_refuse_to_lose_a_gradient() -> None:
+    wanted, plain = torch.rand(3, 4, requires_grad=True), torch.rand(5, 4)
+    for op in (fasthash.relevance_histogram, fasthash.average_precision_counts):
+        with pytest.raises(RuntimeError, match=f"{op.__name__}: query_labels requires grad"):
+            op(TA, TB, wanted, plain)
+        with torch.no_grad():
+            op(TA, TB, wanted, plain)
 
 
 def test_cuda_without_kernels_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import threading
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +46,31 @@ def test_unknown_level_in_the_environment_raises() -> None:
     assert result.returncode != 0
     assert "FASTHASH_CPU_LEVEL" in result.stderr
     assert "sse9" in result.stderr
+
+
+def test_set_cpu_level_goes_before_the_environment() -> None:
+    code = "import fasthash._native as n; n.set_cpu_level('scalar'); print(n._C.cpu_level())"
+    assert _run(code, FASTHASH_CPU_LEVEL="sse9").stdout.strip() == "scalar"
+
+
+def test_a_build_that_does_not_load_is_not_called_missing(tmp_path: Path) -> None:
+    """The message of the loader comes through; only a module that is not there asks for a build."""
+    package = tmp_path / "fasthash"
+    package.mkdir()
+    source = Path(fasthash.__file__).parent / "_native.py"
+    (package / "__init__.py").write_text("")
+    (package / "_native.py").write_text(source.read_text())
+    isolated = [
+        sys.executable,
+        "-S",
+        "-c",
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import fasthash._native",
+    ]
+    missing = subprocess.run(isolated, capture_output=True, text=True, timeout=60)
+    assert "pip install -e ." in missing.stderr
+    (package / f"_C{EXTENSION_SUFFIXES[0]}").write_text("no library")
+    broken = subprocess.run(isolated, capture_output=True, text=True, timeout=60)
+    assert "fasthash._C does not load: " in broken.stderr
 
 
 def _search(table: np.ndarray) -> bytes:

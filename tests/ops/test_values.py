@@ -25,7 +25,8 @@ def test_equals_the_reference(
 
 
 def test_every_public_op_is_listed() -> None:
-    assert {op.name for op in OPS} == set(fasthash.ops.__all__)
+    converters = {"from_faiss", "to_faiss", "from_sentence_transformers", "to_sentence_transformers"}
+    assert {op.name for op in OPS} | converters == set(fasthash.ops.__all__)
 
 
 @pytest.mark.parametrize("kind", ["random", "clustered", "equal", "falling"])
@@ -121,6 +122,12 @@ def test_pack_of_extreme_integers(dtype: torch.dtype, cpu_level: str) -> None:
     info = torch.iinfo(dtype)
     x = torch.tensor([info.min, -1, 0, 1, info.max] * 20, dtype=dtype)
     assert_equal(fasthash.pack(x), np.packbits((x > 0).numpy(), axis=-1))
+
+
+def test_pack_of_booleans_that_are_not_0_or_1(cpu_level: str) -> None:
+    """As masks of image libraries are, seen as bool."""
+    x = np.array([255, 0, 128, 1, 0, 2] * 30, dtype=np.uint8).view(bool)
+    assert_equal(fasthash.pack(x), np.packbits(x))
 
 
 def test_pack_keeps_leading_dimensions(rng: np.random.Generator) -> None:

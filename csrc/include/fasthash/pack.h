@@ -5,13 +5,12 @@
 
 namespace fasthash {
 
-// How to see `x > 0` in the raw bits of an element: read as a signed integer of `width` bytes, x > 0 exactly
-// when 0 < value <= limit. The limit cuts off the NaNs of a float type; integers have none, so theirs is the
-// largest value.
+// How to see `x > 0` in the raw bits of an element: read as an unsigned integer of `width` bytes, x > 0 exactly when
+// value - 1 < limit, wrapping around at 0. The limit cuts off negative values and the NaNs of a float type.
 struct Element {
   int width;      // 1, 2, 4 or 8 bytes
-  int64_t limit;  // float16 0x7C00, bfloat16 0x7F80, float32 0x7F800000, float64 0x7FF0...0, integers their
-                  // maximum
+  int64_t limit;  // bool 0xFF, integers their maximum, float16 0x7C00, bfloat16 0x7F80, float32 0x7F800000, float64
+                  // 0x7FF0...0
 };
 
 namespace cpu {
