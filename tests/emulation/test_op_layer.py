@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 from op_cases import OPS, Op, assert_equal
 
 from fasthash.ops import _library, counts, search
 
-emulated = pytest.importorskip("fasthash._emulated", reason="needs a build with FASTHASH_EMULATION=ON")
-
 
 @pytest.fixture
-def emulated_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def emulated_gpu(emulated: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (_library, search, counts):
         monkeypatch.setattr(module, "on_cuda", lambda x: True)
         monkeypatch.setattr(module, "cuda_kernels", lambda function: emulated)
