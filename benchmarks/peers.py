@@ -79,9 +79,9 @@ def random_cells(codes: int, queries: int) -> Iterator[Cell]:
 
 def learned_cells() -> Iterator[Cell]:
     """Codes that a supervised method learned, few of them distinct; from the folder FASTHASH_DATA, if it is there."""
-    folder = Path(os.environ.get("FASTHASH_DATA", Path(__file__).parents[2] / "shared" / "data")) / "hash-codes"
+    folder = Path(os.environ.get("FASTHASH_DATA", "data")) / "hash-codes"
     if not folder.is_dir():
-        print(f"no learned codes: {folder} is not there (FASTHASH_DATA)")
+        print(f"no learned codes: {folder} is not there; FASTHASH_DATA names another folder")
         return
     for path in sorted(folder.glob("*.npz")):
         arrays = np.load(path)

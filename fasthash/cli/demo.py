@@ -43,13 +43,14 @@ class Outcome:
 def run(out: str, seed: int) -> None:
     """Train, encode, search, report, write."""
     folder = Path(out)
+    _claim(folder)
     images, labels = load_digits()
     split = make_split("digits-semi", labels, seed)
     counts = split.counts()
     print(
-        f"1,797 handwritten digits, 8 x 8 pixels. {counts['queries']} are queries; the other "
-        f"{counts['database']:,} are the database:\n{counts['labelled']} of them labelled (10 a class), "
-        f"{counts['unlabelled']:,} without a label. {counts['validation']} are kept for choosing options.\n",
+        f"1,797 handwritten digits, 8 x 8 pixels. {counts['queries']} are queries, {counts['validation']} are kept for "
+        f"choosing options;\nthe other {counts['database']:,} are the database: {counts['labelled']} of them labelled "
+        f"(10 a class), {counts['unlabelled']:,} without a label.\n",
         flush=True,
     )
     plans = {
@@ -72,8 +73,23 @@ FILES = {
     "precision_recall.png": "precision against recall by Hamming radius (numbers in the .csv)",
     "retrieval.png": "ten queries and their ten nearest images by PTS3H, right and wrong ones marked",
     "codes.safetensors": "the packed codes of queries and database",
-    "dpsh/, pts3h/": "the two runs: config, losses of every step, weights",
+    "dpsh/, pts3h/": "the two runs: config, losses of every 20th step, weights",
 }
+
+
+def _claim(folder: Path) -> None:
+    """Only what a demo wrote is ever written over.
+
+    Raises:
+        FileExistsError: the folder holds something else.
+    """
+    mark = folder / ".fasthash-demo"
+    if folder.exists() and any(folder.iterdir()) and not mark.exists():
+        raise FileExistsError(
+            f"demo: out: expected a new or empty folder, or one of an earlier demo, got {str(folder)!r}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 def _train_and_evaluate(
@@ -85,8 +101,7 @@ def _train_and_evaluate(
     split: Split,
     seed: int,
 ) -> Outcome:
-    if (folder / "config.json").exists():  # an earlier demo's run, and nothing else
-        shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # within a folder that a demo has claimed
     importlib.import_module("lightning_fabric")  # here, so that no method is charged for it
     data = TrainingSet.from_split(images, labels, split)
     config = training.Config(folder=str(folder), seed=seed, accelerator="cpu")

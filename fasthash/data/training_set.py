@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,13 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def digest(self) -> str:
+        """What identifies the items and their visible labels: 16 bytes of BLAKE2b, as hexadecimal digits."""
+        state = hashlib.blake2b(digest_size=16)
+        for tensor in (self.x, self.labels):
+            state.update(tensor.contiguous().numpy().data)
+        return state.hexdigest()
 
     def batch(self, index: Tensor) -> Batch:
         """The items at these places, int64 (B,), labelled ones first as `TwoStreamSampler` gives them."""

@@ -1,5 +1,6 @@
 """Typed torch ops over the compiled kernels; `reference` is their NumPy twin. Imports `_native` and nothing else."""
 
+from fasthash.ops._library import has_cuda_kernels as has_cuda_kernels
 from fasthash.ops.codes import (
     from_faiss,
     from_sentence_transformers,

@@ -78,8 +78,13 @@ def stream(x: torch.Tensor) -> tuple[int, int]:
     return torch.cuda.current_stream(x.device).cuda_stream, x.get_device()
 
 
+def has_cuda_kernels() -> bool:
+    """Whether the CUDA kernels are built in."""
+    return hasattr(_C, "cuda")
+
+
 def cuda_kernels(function: str) -> Any:
     """The compiled CUDA functions; says why when this build has none."""
-    if not hasattr(_C, "cuda"):
+    if not has_cuda_kernels():
         raise RuntimeError(f"{function}: this build has no CUDA kernels (CUDA {build_info()['cuda']})")
-    return _C.cuda
+    return getattr(_C, "cuda")  # noqa: B009 (not every build has it, so the stubs do not)

@@ -68,7 +68,9 @@ def save_checkpoint(
     temporary = folder / f"{target.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary / TENSORS)
+    # Copies, since the format refuses tensors that share memory, such as tied weights and views.
+    copies = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
+    save_file(copies, temporary / TENSORS)
     (temporary / REST).write_text(json.dumps(rest))
     for path in (temporary / TENSORS, temporary / REST, temporary):
         _flush(path)

@@ -7,6 +7,8 @@ from typing import Literal
 
 import torch
 
+from fasthash.ops import has_cuda_kernels
+
 
 @dataclass(frozen=True)
 class Config:
@@ -16,7 +18,7 @@ class Config:
         folder: the run folder.
         seed: of python, numpy, torch and all streams of the run.
         resume: go on from the folder's last checkpoint; without one, start.
-        accelerator: "auto" takes a GPU if there is one; one device is used.
+        accelerator: "auto" takes a GPU if there is one and this build has the kernels for it; one device is used.
         precision: "32", "bf16-mixed", or on a GPU "16-mixed".
         log_every: steps between lines of metrics.jsonl.
         checkpoint_every: steps between checkpoints; the last state is always kept.
@@ -48,7 +50,7 @@ class Config:
         Raises:
             ValueError: "16-mixed" on a CPU, or "cuda" without a GPU.
         """
-        found = "cuda" if torch.cuda.is_available() else "cpu"
+        found = "cuda" if torch.cuda.is_available() and has_cuda_kernels() else "cpu"
         chosen = found if self.accelerator == "auto" else self.accelerator
         if chosen == "cuda" and found == "cpu":
             raise ValueError("Config: accelerator must be one that torch finds, got 'cuda' without a GPU")

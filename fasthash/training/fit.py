@@ -34,8 +34,8 @@ def fit(
 ) -> Run:
     """Train a method and leave a run folder.
 
-    The same method, data, config and machine give the same weights; on a CPU also bit for bit, and also if the run was
-    stopped and resumed. Ctrl-C saves and stops; a second one stops at once.
+    The same method, data, config and machine give the same weights; on a CPU also bit for bit (with the same number of
+    torch threads), and also if the run was stopped and resumed. Ctrl-C saves and stops; a second one stops at once.
 
     Args:
         method: what to train, as `methods.create` makes it.
@@ -87,7 +87,7 @@ def fit(
     optimisers = make_optimisers(plan, state)
     start: Cursor | None = Cursor(next(walk(plan))[0])
     rest: dict[str, Any] = {"metrics_bytes": 0, "steps": 0}
-    saved = latest_checkpoint(run.checkpoints)
+    saved = latest_checkpoint(run.checkpoints) if config.resume else None
     if saved:
         start, rest = load_checkpoint(saved, state, optimisers)
         fabric.strategy.precision.load_state_dict(rest["precision"])
@@ -100,6 +100,8 @@ def fit(
                 loop = Loop(fabric, plan, state, optimisers, on_step=keeper.step, on_pause=keeper.pause)
                 loop.run(start)
                 keeper.save(None)
+                if keeper.interrupt.asked:
+                    raise KeyboardInterrupt(f"stopped at the end; the run in {str(run.path)!r} is complete")
     finally:
         progress.close()
     return run
@@ -107,9 +109,10 @@ def fit(
 
 @torch.no_grad()
 def _check_network(network: nn.Module, data: TrainingSet, bits: int) -> None:
-    training = network.training
+    modes = {module: module.training for module in network.modules()}
     shape = tuple(network.cpu().eval()(data.x[:1]).shape)
-    network.train(training)
+    for module, training in modes.items():
+        module.training = training
     if shape != (1, bits):
         raise ValueError(f"fit: network must turn one item into (1, {bits}), got {shape}")
 
@@ -171,7 +174,10 @@ class _Keeper:
             self.save(cursor)
 
     def save(self, cursor: Cursor | None) -> None:
-        """Write a checkpoint that stands at `cursor`, None = the end."""
+        """Write a checkpoint that stands at `cursor`, None = the end; never of weights that are no numbers any more."""
+        for name, module in self._state.modules.items():
+            if not all(bool(p.isfinite().all()) for p in module.parameters()):
+                raise FloatingPointError(f"fit: weights of {name!r} are not finite at step {self.steps}; nothing saved")
         extra = {
             "steps": self.steps,
             "metrics_bytes": self._metrics.stat().st_size,

@@ -36,7 +36,7 @@ class Hasher:
         self.network.to(device)
         return self
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, x: A, *, batch_size: int = 1024) -> A:
         """Packed codes of items.
 
@@ -51,7 +51,7 @@ class Hasher:
 
         Raises:
             TypeError: x is neither a floating tensor nor a floating array.
-            ValueError: batch_size below 1.
+            ValueError: batch_size below 1, or a network of another width than `bits`.
         """
         if not (isinstance(x, Tensor) and x.is_floating_point()) and not (
             isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)
@@ -74,7 +74,12 @@ class Hasher:
 
     def _codes(self, x: Tensor) -> Tensor:
         device = next(self.network.parameters()).device
-        codes: Tensor = pack(self.network(x.to(device, torch.float32)))
+        outputs = self.network(x.to(device, torch.float32))
+        if outputs.shape != (len(x), self.bits):
+            raise ValueError(
+                f"Hasher.encode: network: expected outputs ({len(x)}, {self.bits}), got {tuple(outputs.shape)}"
+            )
+        codes: Tensor = pack(outputs)
         return codes
 
 

@@ -103,7 +103,7 @@ class Loop:
         for name in names:
             optimiser = self._optimisers[name]
             optimiser.zero_grad()
-            moved = [p for group in optimiser.param_groups for p in group["params"]]
+            moved = [p for group in optimiser.param_groups for p in group["params"] if p.requires_grad]
             # `inputs` keeps this loss out of the gradients of everyone else's parameters.
             total = cast(Tensor, sum(by_optimiser[name].values()))
             self._fabric.backward(total, inputs=moved, retain_graph=name != names[-1])

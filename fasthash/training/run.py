@@ -79,7 +79,12 @@ def describe(method: Method, data: TrainingSet, config: Config, own_network: boo
         "method": method.name,
         "options": dataclasses.asdict(method),
         "own_network": own_network,
-        "items": {"shape": data.shape, "labelled": data.labelled, "unlabelled": data.unlabelled},
+        "items": {
+            "shape": data.shape,
+            "labelled": data.labelled,
+            "unlabelled": data.unlabelled,
+            "digest": data.digest(),
+        },
         "training": {k: v for k, v in dataclasses.asdict(config).items() if k not in ("folder", "resume")},
         "versions": {"fasthash": version("fasthash"), "torch": torch.__version__, "python": platform.python_version()},
     }
@@ -94,15 +99,18 @@ def open_run(config: Config, description: Mapping[str, Any]) -> Run:
     """
     run = Run(config.folder)
     plain = json.loads(json.dumps(description))
-    if (run.path / "config.json").exists():
-        if not config.resume:
-            raise FileExistsError(
-                f"fit: config.folder {str(run.path)!r} holds a run; choose another, or resume it with resume=True"
-            )
+    present = [name for name in ("config.json", "metrics.jsonl", "checkpoints") if (run.path / name).exists()]
+    if present and not config.resume:
+        raise FileExistsError(
+            f"fit: config.folder {str(run.path)!r} holds a run; choose another, or resume it with resume=True "
+            f"(there is {present[0]})"
+        )
+    if "config.json" in present:
         before = run.config()
-        # How often to log, and on what device, may change; what is computed may not.
-        old = {**before, "training": {"seed": before["training"]["seed"]}, "versions": None}
-        new = {**plain, "training": {"seed": plain["training"]["seed"]}, "versions": None}
+        # How often to log may change; what is computed may not.
+        fixed = ("seed", "precision")
+        old = {**before, "training": {name: before["training"][name] for name in fixed}, "versions": None}
+        new = {**plain, "training": {name: plain["training"][name] for name in fixed}, "versions": None}
         differing = [key for key in new if new[key] != old[key]]
         if differing:
             raise ValueError(

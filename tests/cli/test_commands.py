@@ -52,6 +52,15 @@ def test_an_error_is_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_the_demo_leaves_other_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "pts3h").mkdir()
+    (tmp_path / "pts3h" / "thesis.txt").write_text("mine")
+    result = run("demo", "--out", str(tmp_path))
+    assert result.returncode == 1
+    assert "fasthash: demo: out: expected a new or empty folder" in result.stderr
+    assert (tmp_path / "pts3h" / "thesis.txt").read_text() == "mine"
+
+
 @pytest.mark.slow
 def test_the_demo_does_the_main_job_twice(tmp_path: Path) -> None:
     """Into a folder, then over its own results; what it printed is what its files say."""
