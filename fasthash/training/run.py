@@ -95,7 +95,7 @@ def open_run(config: Config, description: Mapping[str, Any]) -> Run:
 
     Raises:
         FileExistsError: the folder holds a run and resume is off.
-        ValueError: it holds a run with another method, options, items or seed.
+        ValueError: it holds a run with another method, options, items, seed or precision.
     """
     run = Run(config.folder)
     plain = json.loads(json.dumps(description))
