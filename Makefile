@@ -27,8 +27,8 @@ test: $(VENV)/test.stamp
 # The CPU kernels and csrc/runner in a build folder of their own: $(1) its name, $(2) more settings.
 define build_runner
 mkdir -p build/$(1)
-$(BIN)/cmake -S . -B build/$(1) -DFASTHASH_RUNNER=ONLY $(2) > build/$(1)/cmake.log
-$(BIN)/cmake --build build/$(1) --parallel $$(nproc)
+$(BIN)/cmake -S . -B build/$(1) -G "Unix Makefiles" -DFASTHASH_RUNNER=ONLY $(2) > build/$(1)/cmake.log
+$(BIN)/cmake --build build/$(1) --parallel $$(nproc) -- --no-print-directory
 endef
 RUNNER = csrc/runner/fasthash_runner
 
