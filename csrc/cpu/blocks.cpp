@@ -6,8 +6,9 @@
 namespace fasthash::cpu {
 namespace {
 
-constexpr int64_t kBlockBytes = 8 * kMostCodes;
 constexpr int64_t kPrefetchBytes = 8 * 1024;
+constexpr int64_t kLineWords = 8;     // of a cache line
+constexpr int64_t kLeastToCopy = 16;  // queries for which a copy that starts at a cache line pays
 
 }  // namespace
 
@@ -24,6 +25,11 @@ std::vector<uint64_t> query_words(Codes queries, int64_t begin, int64_t end) {
 void interleave(const Level& level, Codes table, const int64_t* indices, int64_t first, int64_t count, uint64_t* out) {
   static const uint8_t zeros[kMaxBytes] = {};
   const int words = words_of(table.bytes);
+  if (table.bytes == 8 && indices == nullptr) {  // as they lie
+    std::memcpy(out, table.data + first * 8, static_cast<size_t>(count * 8));
+    std::fill_n(out + count, -count & (kLanes - 1), 0);
+    return;
+  }
   for (int64_t i = 0; i < count; i += kLanes) {
     if (indices == nullptr) {
       // The processor's own prefetch loses the thread between blocks, which are read in bursts.
@@ -41,39 +47,44 @@ void interleave(const Level& level, Codes table, const int64_t* indices, int64_t
   }
 }
 
-BlockReader::BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end)
+BlockReader::BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end,
+                         int64_t queries)
     : level_(level), database_(database), mask_(mask), position_(begin), end_(end), words_(words_of(database.bytes)) {
   const int64_t fitting = kBlockBytes / (8 * words_) / kLanes * kLanes;
   const int64_t needed = (end - begin + kLanes - 1) / kLanes * kLanes;
   capacity_ = std::max<int64_t>(kLanes, std::min(fitting, needed));
-  direct_ = database.bytes == 8 && mask == nullptr;
-  scratch_.resize(static_cast<size_t>((direct_ ? kLanes : capacity_) * words_));
+  direct_ = database.bytes == 8 && mask == nullptr && queries < kLeastToCopy;
+  scratch_.resize(static_cast<size_t>((direct_ ? kLanes : capacity_) * words_ + kLineWords));
+  const auto offset = reinterpret_cast<uintptr_t>(scratch_.data()) / 8 % kLineWords;
+  groups_ = scratch_.data() + (kLineWords - offset) % kLineWords;
   if (mask_ != nullptr) indices_.resize(static_cast<size_t>(capacity_));
 }
 
 bool BlockReader::next(Block& block) {
+  block = {groups_, 0, position_};
   if (mask_ != nullptr) {
-    int64_t count = 0;
-    for (; position_ < end_ && count < capacity_; ++position_) {
-      indices_[static_cast<size_t>(count)] = position_;  // overwritten when the row is masked
-      count += mask_[position_] != 0;
+    for (; position_ < end_ && block.codes < capacity_; ++position_) {
+      indices_[static_cast<size_t>(block.codes)] = position_;  // overwritten when the row is masked
+      block.codes += mask_[position_] != 0;
     }
-    if (count == 0) return false;
-    interleave(level_, database_, indices_.data(), 0, count, scratch_.data());
-    block = {scratch_.data(), count, indices_[0], indices_.data()};
-    return true;
-  }
-  if (position_ >= end_) return false;
-  int64_t count = std::min(capacity_, end_ - position_);
-  if (direct_ && count >= kLanes) {
-    count = count / kLanes * kLanes;
-    // Unaligned is fine: the levels load it as bytes.
-    block = {reinterpret_cast<const uint64_t*>(database_.data + position_ * 8), count, position_, nullptr};
+    if (block.codes == 0) return false;
+    block.first = indices_[0];
+    block.indices = indices_.data();
+    interleave(level_, database_, indices_.data(), 0, block.codes, groups_);
   } else {
-    interleave(level_, database_, nullptr, position_, count, scratch_.data());
-    block = {scratch_.data(), count, position_, nullptr};
+    if (position_ >= end_) return false;
+    block.codes = std::min(capacity_, end_ - position_);
+    if (direct_ && block.codes >= kLanes) {
+      block.codes = block.codes / kLanes * kLanes;
+      // Unaligned is fine: the levels load it as bytes.
+      block.groups = reinterpret_cast<const uint64_t*>(database_.data + position_ * 8);
+    } else {
+      interleave(level_, database_, nullptr, position_, block.codes, groups_);
+    }
+    position_ += block.codes;
   }
-  position_ += count;
+  block.next = database_.data + position_ * database_.bytes;
+  block.next_bytes = std::min(capacity_, end_ - position_) * database_.bytes;
   return true;
 }
 

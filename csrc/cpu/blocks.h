@@ -23,7 +23,8 @@ void interleave(const Level& level, Codes table, const int64_t* indices, int64_t
 // Blocks fit the L1 cache, so that all queries of a batch can visit one before the next is made.
 class BlockReader {
  public:
-  BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end);
+  // `queries` will meet each block: for few of them, rows that lie as they should are not copied.
+  BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end, int64_t queries = 1);
   // False at the end. The block lives until the next call.
   bool next(Block& block);
   // Codes of the largest block, rounded up to whole groups.
@@ -39,6 +40,7 @@ class BlockReader {
   bool direct_;  // rows of eight bytes without a mask are interleaved as they lie
   std::vector<int64_t> indices_;
   std::vector<uint64_t> scratch_;
+  uint64_t* groups_;  // in scratch_, at the start of a cache line
 };
 
 }  // namespace fasthash::cpu

@@ -9,7 +9,8 @@ namespace fasthash::cpu {
 // Codes are met in groups of eight, word by word: group g holds word w of its eight codes at groups[(g *
 // words + w) * 8].
 inline constexpr int kLanes = 8;
-inline constexpr int kMostCodes = 4096;  // of a block
+inline constexpr int kBlockBytes = 1 << 15;         // of codes: fits the L1 cache
+inline constexpr int kMostCodes = kBlockBytes / 8;  // of a block
 
 // One query's candidates during a scan in index order.
 struct Selection {
@@ -25,9 +26,11 @@ struct Selection {
 // A run of interleaved codes.
 struct Block {
   const uint64_t* groups;
-  int64_t codes;           // the last group may be partly padding
-  int64_t first;           // index of the first code
-  const int64_t* indices;  // index of each code, or null: first, first + 1, ...
+  int64_t codes;                     // the last group may be partly padding
+  int64_t first;                     // index of the first code
+  const int64_t* indices = nullptr;  // index of each code, or null: first, first + 1, ...
+  const uint8_t* next = nullptr;     // rows that will be read after this block, to be prefetched
+  int64_t next_bytes = 0;
 };
 
 struct Level {

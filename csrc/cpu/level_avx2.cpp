@@ -1,15 +1,17 @@
 // AVX2: popcount by table look-up of nibbles; sums stay in bytes for up to 31 words.
 #include <immintrin.h>
 
-#include "kernels.h"
+#include "scan_kernel.h"
 
 namespace fasthash::cpu {
 namespace {
 
 struct Avx2 {
   using Type = __m256i;
+  using Word = uint64_t;
+  using Lane = int64_t;
   static constexpr int kWide = 4;
-  static constexpr bool kCompresses = false;
+  static constexpr bool kExact = false;
   static constexpr int queries_at_once(int) { return 4; }
 
   static Type zero() { return _mm256_setzero_si256(); }

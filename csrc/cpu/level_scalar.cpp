@@ -1,13 +1,15 @@
 // The base of the architecture: 64-bit words, no vector instructions of our own.
-#include "kernels.h"
+#include "scan_kernel.h"
 
 namespace fasthash::cpu {
 namespace {
 
 struct Scalar {
   using Type = uint64_t;
+  using Word = uint64_t;
+  using Lane = int64_t;
   static constexpr int kWide = 1;
-  static constexpr bool kCompresses = false;
+  static constexpr bool kExact = false;
   static constexpr int queries_at_once(int) { return 4; }
 
   static Type zero() { return 0; }

@@ -66,7 +66,7 @@ class Cut {
 // Offers every code of the task to the selections of its queries, whose words are `queries`, in index order.
 inline void scan(const Level& level, const std::vector<uint64_t>& queries, Codes database, Filter filter,
                  const Task& task, std::vector<Selection>& selections) {
-  BlockReader reader(level, database, filter.mask, task.begin, task.end);
+  BlockReader reader(level, database, filter.mask, task.begin, task.end, static_cast<int64_t>(selections.size()));
   for (Block block; reader.next(block);) {
     level.scan(queries.data(), static_cast<int>(selections.size()), block, words_of(database.bytes), selections.data());
   }

@@ -15,51 +15,76 @@ constexpr int64_t kMostQueries = 256;      // of a batch: its selections stay in
 constexpr int64_t kBatchBytes = 16 << 20;  // of its selections, unless one query alone needs more
 constexpr int64_t kLeastRoom = 48;         // beyond k, so that small k does not prune at every step
 
-// Counts keys by distance; one for each task.
+// Counts keys by distance; one for each task. Keys stand in index order, and their number may be large: no step
+// branches on a key, for which way it goes would be a guess.
 class Counter {
  public:
-  Counter(int64_t k, int64_t bits) : k_(k), counts_(static_cast<size_t>(bits + 1)) {}
+  Counter(int64_t k, int64_t bits) : k_(k), bins_(bits + 1), counts_(static_cast<size_t>(kTables * bins_)) {}
 
   // Keeps the k nearest of a selection, in scan order. A later code at the distance of the last one cannot
   // win any more, for its index is higher: from here on only smaller distances are taken.
   void prune(Selection& selection) {
     if (selection.size < k_) return;
     count(selection.keys, selection.size);
-    int64_t last = 0, ties = k_;
-    while (ties > counts_[static_cast<size_t>(last)]) ties -= counts_[static_cast<size_t>(last++)];
-    int64_t kept = 0;
-    for (int64_t i = 0; i < selection.size; ++i) {
-      const int64_t distance = distance_of(selection.keys[i]);
-      if (distance < last || (distance == last && ties-- > 0)) selection.keys[kept++] = selection.keys[i];
-    }
-    selection.size = kept;
-    selection.threshold = last;
+    selection.threshold = keep_nearest(selection.keys, selection.size);
+    selection.size = k_;
   }
 
-  // Writes the k nearest of keys that stand in index order, by distance.
-  void write(const uint64_t* keys, int64_t size, int32_t* distances, int64_t* indices) {
+  // Writes the k nearest of keys, by distance. The keys are lost.
+  void write(uint64_t* keys, int64_t size, int32_t* distances, int64_t* indices) {
     count(keys, size);
+    if (size > k_) {
+      const int64_t last = keep_nearest(keys, size);
+      size = k_;
+      std::fill(counts_.begin() + last + 1, counts_.begin() + bins_, 0);
+    }
     int64_t place = 0;
-    for (int64_t& entry : counts_) place += std::exchange(entry, place);
+    for (int64_t d = 0; d < bins_; ++d) place += std::exchange(counts_[static_cast<size_t>(d)], place);
     for (int64_t i = 0; i < size; ++i) {
       const int64_t at = counts_[static_cast<size_t>(distance_of(keys[i]))]++;
-      if (at >= k_) continue;
       distances[at] = static_cast<int32_t>(distance_of(keys[i]));
       indices[at] = index_of(keys[i]);
     }
-    for (int64_t at = std::min(size, k_); at < k_; ++at) {
-      distances[at] = kNoDistance;
-      indices[at] = kNoIndex;
-    }
+    std::fill(distances + size, distances + k_, kNoDistance);
+    std::fill(indices + size, indices + k_, kNoIndex);
   }
 
  private:
+  static constexpr int64_t kTables = 4;  // take turns where there are many keys, for equal ones wait for each other
+
   void count(const uint64_t* keys, int64_t size) {
-    std::fill(counts_.begin(), counts_.end(), 0);
-    for (int64_t i = 0; i < size; ++i) ++counts_[static_cast<size_t>(distance_of(keys[i]))];
+    std::fill(counts_.begin(), counts_.begin() + bins_, 0);
+    int64_t i = 0;
+    if (size > kTables * bins_) {
+      std::fill(counts_.begin() + bins_, counts_.end(), 0);
+      for (; i + kTables <= size; i += kTables) {
+        for (int64_t t = 0; t < kTables; ++t) ++counts_[static_cast<size_t>(t * bins_ + distance_of(keys[i + t]))];
+      }
+      for (int64_t t = 1; t < kTables; ++t) {
+        for (int64_t d = 0; d < bins_; ++d)
+          counts_[static_cast<size_t>(d)] += counts_[static_cast<size_t>(t * bins_ + d)];
+      }
+    }
+    for (; i < size; ++i) ++counts_[static_cast<size_t>(distance_of(keys[i]))];
   }
 
-  int64_t k_;
+  // Moves the k nearest of counted keys, of which there are more than k, to the front; gives the distance of the last.
+  int64_t keep_nearest(uint64_t* keys, int64_t size) const {
+    int64_t last = 0, ties = k_;
+    while (ties > counts_[static_cast<size_t>(last)]) ties -= counts_[static_cast<size_t>(last++)];
+    int64_t kept = 0;
+    for (int64_t i = 0; i < size; ++i) {
+      const uint64_t key = keys[i];
+      const int64_t distance = distance_of(key);
+      const int64_t tie = distance == last;
+      keys[kept] = key;
+      kept += (distance < last) | (tie & (ties > 0));
+      ties -= tie;
+    }
+    return last;
+  }
+
+  int64_t k_, bins_;
   std::vector<int64_t> counts_;
 };
 
