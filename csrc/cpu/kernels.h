@@ -136,9 +136,11 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
 
 }  // namespace
 
-// Defines the exported table of a level source.
-#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                                  \
-  const Level VARIABLE = {NAME,          COMPILED_FOR, V::interleave, count_block<V, Xor>, count_block<V, And>, \
-                          count_at_most, scan<V>,      sign_words<V>, unpack_bytes,        widen}
+// Defines the exported table of a level source, which includes scan_kernel.h. V::Narrow has lanes of 32 bits.
+#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                       \
+  const Level VARIABLE = {                                                                           \
+      NAME,          COMPILED_FOR, V::interleave,          count_block<V, Xor>, count_block<V, And>, \
+      count_at_most, scan<V>,      scan_narrow<V::Narrow>, sign_words<V>,       unpack_bytes,        \
+      widen}
 
 }  // namespace fasthash::cpu

@@ -6,7 +6,26 @@
 namespace fasthash::cpu {
 namespace {
 
+struct Avx512Narrow {
+  using Type = __m512i;
+  using Word = uint32_t;
+  using Lane = int32_t;
+  static constexpr int kWide = 16;
+  static constexpr bool kExact = true;
+  static constexpr int queries_at_once(int) { return 4; }
+
+  static Type load(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static Type broadcast(uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
+  static Type bit_xor(Type a, Type b) { return _mm512_xor_si512(a, b); }
+  static Type bit_or(Type a, Type b) { return _mm512_or_si512(a, b); }
+  static Type partial(Type x) { return _mm512_popcnt_epi32(x); }
+  static Type add_partial(Type a, Type b) { return _mm512_add_epi32(a, b); }
+  static uint32_t negative(Type x) { return _mm512_cmplt_epi32_mask(x, _mm512_setzero_si512()); }
+  static void store(Type x, int32_t* out) { _mm512_storeu_si512(out, x); }
+};
+
 struct Avx512 {
+  using Narrow = Avx512Narrow;
   using Type = __m512i;
   using Word = uint64_t;
   using Lane = int64_t;
@@ -38,7 +57,6 @@ struct Avx512 {
   }
 
   static void interleave(const uint8_t* const* rows, int64_t bytes, uint64_t* group) {
-    if (bytes <= 8) return interleave_plain(rows, bytes, group);
     for (int64_t done = 0; done < bytes; done += 32, group += 4 * kLanes) {
       const int64_t left = bytes - done < 32 ? bytes - done : 32;
       transpose(rows, done, static_cast<__mmask32>(~uint64_t{0} >> (64 - left)), static_cast<int>((left + 7) / 8),

@@ -166,5 +166,10 @@ void scan(const uint64_t* queries, int count, const Block& block, int words, Sel
   }
 }
 
+template <class V>
+void scan_narrow(const uint32_t* queries, int count, const Block& block, Selection* selections) {
+  scan_words<V, 1>(queries, count, block, 1, selections);
+}
+
 }  // namespace
 }  // namespace fasthash::cpu
