@@ -5,6 +5,7 @@
 
 #include "blocks.h"
 #include "dispatch.h"
+#include "memory.h"
 #include "threads.h"
 
 namespace fasthash::cpu {
@@ -20,6 +21,7 @@ void matrix(const Level& chosen, CountBlock count, Codes a, Codes b, int32_t* ou
   const int64_t row_tiles = (a.rows + kQueriesATask - 1) / kQueriesATask;
   const int64_t column_tiles = (b.rows + kCodesATask - 1) / kCodesATask;
   const int words = words_of(a.bytes);
+  expect_large(out, a.rows * b.rows * 4);
   parallel_for(row_tiles * column_tiles, threads, [&](int64_t task) {
     const int64_t row = task / column_tiles * kQueriesATask;
     const int64_t row_end = std::min(a.rows, row + kQueriesATask);

@@ -113,10 +113,14 @@ inline void unpack_bytes(const uint8_t* codes, int64_t bytes, float* out) {
   }
 }
 
+// The processor's own prefetch ends at a page.
+constexpr int kPrefetchBytes = 4096;
+
 template <class V>
 void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64_t* out) {
   const auto* bytes = static_cast<const uint8_t*>(row);
   for (int64_t w = 0; w < words; ++w, bytes += 64 * width) {
+    for (int line = 0; line < width; ++line) __builtin_prefetch(bytes + kPrefetchBytes + 64 * line);
     switch (width) {
       case 1:
         out[w] = V::template sign_word<uint8_t>(bytes, limit);

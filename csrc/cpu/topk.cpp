@@ -2,6 +2,7 @@
 // pruned to the k nearest, which lowers the threshold. Distances take at most bits + 1 values, so counting
 // does the work of sorting.
 #include <bit>
+#include <memory>
 #include <utility>
 
 #include "distinct.h"
@@ -119,14 +120,15 @@ void search(Codes queries, Codes database, int64_t k, Filter filter, const Sampl
     const Task task = cut.task(number);
     const int64_t capacity = room(k, task.end - task.begin);
     Counter counter(k, bits);
-    std::vector<uint64_t> keys(static_cast<size_t>((task.last - task.first) * capacity));
+    const auto keys =
+        std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>((task.last - task.first) * capacity));
     const std::vector<uint64_t> rows = query_words(queries, task.first, task.last);
     std::vector<uint16_t> sampled;
     std::vector<Selection> selections;
     for (int64_t i = task.first; i < task.last; ++i) {
       const uint64_t* row = rows.data() + (i - task.first) * words;
       const int64_t threshold = sample != nullptr ? sample->threshold(row, sampled) : bits + 1;
-      uint64_t* own = keys.data() + (i - task.first) * capacity;
+      uint64_t* own = keys.get() + (i - task.first) * capacity;
       selections.push_back({own, 0, capacity, threshold, excluded(filter, i), make_room, &counter});
     }
     scan(chosen, rows, database, filter, task, selections);
