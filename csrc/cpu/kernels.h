@@ -93,10 +93,6 @@ inline int64_t count_at_most(const uint16_t* values, int64_t count, uint16_t mos
   return result;
 }
 
-inline void widen(const uint16_t* in, int64_t count, int32_t* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = in[i];
-}
-
 // value - 1 < limit, element by element.
 template <class T>
 inline uint64_t sign_word_plain(const T* row, int64_t limit) {
@@ -140,11 +136,10 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
 
 }  // namespace
 
-// Defines the exported table of a level source, which includes scan_kernel.h. V::Narrow has lanes of 32 bits.
-#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                       \
-  const Level VARIABLE = {                                                                           \
-      NAME,          COMPILED_FOR, V::interleave,          count_block<V, Xor>, count_block<V, And>, \
-      count_at_most, scan<V>,      scan_narrow<V::Narrow>, sign_words<V>,       unpack_bytes,        \
-      widen}
+// Defines the exported table of a level source, which includes the other kernels. V::Narrow has lanes of 32 bits.
+#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                              \
+  const Level VARIABLE = {NAME,           COMPILED_FOR,           V::interleave,       count_block<V, Xor>, \
+                          matrix<V, Xor>, matrix<V, And>,         count_block<V, And>, count_at_most,       \
+                          scan<V>,        scan_narrow<V::Narrow>, sign_words<V>,       unpack_bytes}
 
 }  // namespace fasthash::cpu

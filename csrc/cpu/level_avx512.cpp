@@ -1,6 +1,7 @@
 // AVX-512 with VPOPCNTDQ: a popcount instruction for eight 64-bit lanes.
 #include <immintrin.h>
 
+#include "matrix_kernel.h"
 #include "scan_kernel.h"
 
 namespace fasthash::cpu {
@@ -52,6 +53,9 @@ struct Avx512 {
     return lanes;
   }
   static void store(Type x, int64_t* out) { _mm512_storeu_si512(out, x); }
+  static void store_i32(Type x, int32_t* out) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi64_epi32(x));
+  }
   static void store_u16(Type x, uint16_t* out) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi64_epi16(x));
   }

@@ -1,71 +1,10 @@
-// The scan of a block, written once over a vector type as in kernels.h: codes below a query's threshold are appended to
-// its selection. On top of what kernels.h asks for, V says
-//   Word, Lane    unsigned and signed integers of a lane: 64 bits, or 32 for codes of up to four bytes
-//   kExact        whether partial counts are whole lanes already, so that any number may be summed
-//   queries_at_once(words)   how many queries share a look at a code; with kWide lanes each, at most 64 pairs
+// The scan of a block, written once over a vector type: codes below a query's threshold are appended to its selection.
 #pragma once
 
-#include "kernels.h"
+#include "query_block.h"
 
 namespace fasthash::cpu {
 namespace {
-
-// Q queries in registers, with their words where W, the words of a code, is known at compile time (else W = 0).
-template <class V, int Q, int W>
-struct QueryBlock {
-  using Type = typename V::Type;
-  using Word = typename V::Word;
-
-  QueryBlock(const Word* queries, int words, const Selection* selections)
-      : queries(queries), words(W != 0 ? W : words) {
-    for (int q = 0; q < Q; ++q) {
-      for (int w = 0; w < W; ++w) held[q][w] = V::broadcast(queries[q * W + w]);
-    }
-    read_thresholds(selections);
-  }
-
-  void read_thresholds(const Selection* selections) {
-    for (int q = 0; q < Q; ++q) {
-      threshold[q] = selections[q].threshold;
-      bias[q] = V::broadcast(static_cast<Word>(-threshold[q]));
-    }
-  }
-
-  // sum[q] = distance - threshold, lane by lane, so that a code to take is a negative lane.
-  __attribute__((always_inline)) void sums(const Block& block, int64_t position, Type* sum) const {
-    const auto* codes = reinterpret_cast<const Word*>(block.groups);
-    const Word* group = W == 1 ? codes + position : codes + position / kLanes * words * kLanes + position % kLanes;
-    for (int q = 0; q < Q; ++q) sum[q] = bias[q];
-    if constexpr (V::kExact) {
-      count(group, 0, W != 0 ? W : words, sum);
-    } else {
-      for (int w = 0; w < (W != 0 ? W : words); w += kMostWordsOfPartial) {
-        Type partial[Q];
-        for (int q = 0; q < Q; ++q) partial[q] = V::zero();
-        const int left = (W != 0 ? W : words) - w;
-        count(group, w, left < kMostWordsOfPartial ? w + left : w + kMostWordsOfPartial, partial);
-        for (int q = 0; q < Q; ++q) sum[q] = V::add(sum[q], V::finish(partial[q]));
-      }
-    }
-  }
-
-  __attribute__((always_inline)) void count(const Word* group, int w, int end, Type* sum) const {
-#pragma GCC unroll 4
-    for (; w < end; ++w) {
-      const Type code = V::load(group + w * kLanes);
-      for (int q = 0; q < Q; ++q) {
-        const Type query = W != 0 ? held[q][W != 0 ? w : 0] : V::broadcast(queries[q * words + w]);
-        sum[q] = V::add_partial(sum[q], V::partial(V::bit_xor(code, query)));
-      }
-    }
-  }
-
-  const Word* queries;
-  int words;
-  int64_t threshold[Q];
-  Type bias[Q];
-  Type held[Q][W != 0 ? W : 1];
-};
 
 // Takes a code that lay below the query's threshold when the query block was made. True when that threshold was
 // lowered.
@@ -82,7 +21,7 @@ inline bool append(Selection& selection, int64_t distance, int64_t index) {
 
 // Takes the codes among Q * V::kWide sums that are hits, and has the query block know of lowered thresholds.
 template <class V, int Q, int W>
-void take(const typename V::Type* sum, const Block& block, int64_t position, QueryBlock<V, Q, W>& held,
+void take(const typename V::Type* sum, const Block& block, int64_t position, QueryBlock<V, Xor, Q, W>& held,
           Selection* selections) {
   static_assert(Q * V::kWide <= 64);
   typename V::Lane below[Q * V::kWide];
@@ -108,7 +47,8 @@ void take(const typename V::Type* sum, const Block& block, int64_t position, Que
 template <class V, int Q, int W>
 void scan_queries(const typename V::Word* queries, const Block& block, int words, Selection* selections) {
   constexpr bool kShort = W != 0;
-  QueryBlock<V, Q, W> held(queries, words, selections);
+  QueryBlock<V, Xor, Q, W> held(queries, words);
+  held.read_thresholds(selections);
   uint16_t places[kShort ? kMostCodes / V::kWide : 1];
   int count = 0;
   typename V::Type sum[Q];
