@@ -7,6 +7,7 @@
 
 #include "distinct.h"
 #include "fasthash/select.h"
+#include "memory.h"
 #include "sample.h"
 #include "scan.h"
 #include "threads.h"
@@ -253,6 +254,8 @@ void search_distinct(Codes queries, const Distinct& distinct, int64_t rows, int6
 void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
                   int threads) {
   if (queries.rows == 0) return;
+  expect_large(distances, queries.rows * k * 4);
+  expect_large(indices, queries.rows * k * 8);
   if (const auto distinct = Distinct::find(database, filter.mask, queries.rows, threads)) {
     search_distinct(queries, *distinct, database.rows, k, filter, distances, indices, threads);
   } else {
