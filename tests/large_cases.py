@@ -59,6 +59,12 @@ def _batches(rng: np.random.Generator) -> Iterator[Inputs]:
         yield "hamming_topk", "batches", (search, database, 700), {"exclude": rng.integers(-1, 700, 300)}
         yield "hamming_range", "batches", (search, database, 4 * bytes_ - 1), {"mask": rng.random(700) < 0.5}
         yield "hamming_histogram", "batches", (search, database), {}
+    for bytes_ in (1, 2, 5, 8, 9, 33):  # so many queries that equal rows are grouped first
+        search = codes(rng, 520, bytes_)
+        database = codes(rng, 200, bytes_)[(200 * rng.random(4_500) ** 4).astype(int)]
+        some = {"mask": rng.random(4_500) < 0.7, "exclude": rng.integers(-1, 4_500, 520)}
+        yield "hamming_topk", "few distinct", (search, database, 1), {}
+        yield "hamming_topk", "few distinct", (search, database, 300), some
     search = codes(rng, 40, 3)
     database = table(rng, "random", CODES, search)
     yield "hamming_topk", "batches", (search, database, 100), {}
@@ -100,6 +106,9 @@ def _packing(rng: np.random.Generator) -> Iterator[Inputs]:
             x = rng.standard_normal((rows, bits)) * 3
             yield "pack", "random", (x > 0 if dtype == np.bool_ else x.astype(dtype),), {}
         yield "pack", "special", (np.resize(_special(np.dtype(dtype)), (3, 143)),), {}
+    for bits in (7, 12, 100, 513):  # rows close together, more than a thread takes at a time
+        yield "pack", "many rows", (rng.standard_normal((600_000 // bits, bits)).astype(np.float32),), {}
+        yield "pack", "many rows", (rng.integers(-1, 2, (600_000 // bits, bits)).astype(np.int8),), {}
     special = [0.0, -0.0, float("nan"), float("inf"), -float("inf"), 1e-40, -1e-40, 3e38, -3e38]
     yield "pack", "special", (torch.tensor(special * 20).to(torch.bfloat16),), {}
     yield "unpack", "random", (codes(rng, 5_000, 13), 8 * 13), {}

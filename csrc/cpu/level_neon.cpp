@@ -1,24 +1,30 @@
 // NEON: popcount of bytes; sums stay in bytes for up to 31 words.
 #include <arm_neon.h>
 
-#include "kernels.h"
+#include "matrix_kernel.h"
+#include "scan_kernel.h"
 
 namespace fasthash::cpu {
 namespace {
 
-// Two registers, so that a query's word, a test and a look at the result serve four codes.
+// Two registers, so that a query's word, a test and a look at the result serve twice as many codes.
 struct Pair {
   uint64x2_t low, high;
 };
 
+struct NeonNarrow;
+
 struct Neon {
+  using Narrow = NeonNarrow;
   using Type = Pair;
+  using Word = uint64_t;
+  using Lane = int64_t;
   static constexpr int kWide = 4;
-  static constexpr bool kCompresses = false;
+  static constexpr bool kExact = false;
   static constexpr int queries_at_once(int) { return 4; }
 
   static Type zero() { return broadcast(0); }
-  static Type load(const uint64_t* p) { return {load_two(p), load_two(p + 2)}; }
+  static Type load(const uint64_t* p) { return {load_16(p), load_16(p + 2)}; }
   static Type broadcast(uint64_t x) { return {vdupq_n_u64(x), vdupq_n_u64(x)}; }
   static Type bit_xor(Type a, Type b) { return {veorq_u64(a.low, b.low), veorq_u64(a.high, b.high)}; }
   static Type bit_and(Type a, Type b) { return {vandq_u64(a.low, b.low), vandq_u64(a.high, b.high)}; }
@@ -40,9 +46,8 @@ struct Neon {
     vst1q_s64(out, vreinterpretq_s64_u64(x.low));
     vst1q_s64(out + 2, vreinterpretq_s64_u64(x.high));
   }
-  static void store_u16(Type x, uint16_t* out) {
-    vst1_u16(out, vmovn_u32(vuzp1q_u32(vreinterpretq_u32_u64(x.low), vreinterpretq_u32_u64(x.high))));
-  }
+  static void store_i32(Type x, int32_t* out) { vst1q_s32(out, vreinterpretq_s32_u32(lower_halves(x))); }
+  static void store_u16(Type x, uint16_t* out) { vst1_u16(out, vmovn_u32(lower_halves(x))); }
 
   // Two words of two rows at a time.
   static void interleave(const uint8_t* const* rows, int64_t bytes, uint64_t* group) {
@@ -71,11 +76,16 @@ struct Neon {
     return vgetq_lane_u64(words(vpaddq_u8(quarters, quarters)), 0);
   }
 
- private:
+ protected:
   static uint8x16_t bytes(uint64x2_t x) { return vreinterpretq_u8_u64(x); }
   static uint64x2_t words(uint8x16_t x) { return vreinterpretq_u64_u8(x); }
-  // As bytes, since direct blocks may be unaligned.
-  static uint64x2_t load_two(const uint64_t* p) { return words(vld1q_u8(reinterpret_cast<const uint8_t*>(p))); }
+  // Direct blocks may be unaligned, which bytes never are.
+  static uint64x2_t load_16(const void* p) { return words(vld1q_u8(static_cast<const uint8_t*>(p))); }
+
+ private:
+  static uint32x4_t lower_halves(Type x) {
+    return vuzp1q_u32(vreinterpretq_u32_u64(x.low), vreinterpretq_u32_u64(x.high));
+  }
 
   // 16 / kWidth elements to masks of kWidth bytes, all ones where value - 1 < limit. Masks are halved by leaving out
   // every other byte.
@@ -98,6 +108,32 @@ struct Neon {
       return bytes(vcltq_u64(less_one, vdupq_n_u64(static_cast<uint64_t>(limit))));
     }
   }
+};
+
+struct NeonNarrow : Neon {
+  using Word = uint32_t;
+  using Lane = int32_t;
+  static constexpr int kWide = 8;
+
+  static Type load(const uint32_t* p) { return {load_16(p), load_16(p + 4)}; }
+  static Type broadcast(uint32_t x) { return Neon::broadcast(uint64_t{x} << 32 | x); }
+  static Type add(Type a, Type b) { return {sum(a.low, b.low), sum(a.high, b.high)}; }
+  static Type finish(Type x) { return {counts(x.low), counts(x.high)}; }
+  static uint32_t negative(Type x) {
+    const uint16x8_t top = vuzp2q_u16(vreinterpretq_u16_u64(x.low), vreinterpretq_u16_u64(x.high));
+    const int16x8_t lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return vaddvq_u16(vshlq_u16(vshrq_n_u16(top, 15), lane));
+  }
+  static void store(Type x, int32_t* out) {
+    vst1q_s32(out, vreinterpretq_s32_u64(x.low));
+    vst1q_s32(out + 4, vreinterpretq_s32_u64(x.high));
+  }
+
+ private:
+  static uint64x2_t sum(uint64x2_t a, uint64x2_t b) {
+    return vreinterpretq_u64_u32(vaddq_u32(vreinterpretq_u32_u64(a), vreinterpretq_u32_u64(b)));
+  }
+  static uint64x2_t counts(uint64x2_t x) { return vreinterpretq_u64_u32(vpaddlq_u16(vpaddlq_u8(bytes(x)))); }
 };
 
 }  // namespace

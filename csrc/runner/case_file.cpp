@@ -117,7 +117,7 @@ std::optional<Case> CaseFile::next() {
     // Codes may begin anywhere; in every second case they do so at an odd address.
     const size_t odd = cases_++ % 2;
     const auto room_for = [odd](const Array& x) {
-      return std::make_unique<Memory>(x.bytes, element_size(x.dtype) == 1 ? odd : 0);
+      return std::make_unique<Guarded>(x.bytes, element_size(x.dtype) == 1 ? odd : 0);
     };
     Case result;
     result.op = text();

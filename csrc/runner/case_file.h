@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "fasthash/types.h"
-#include "memory.h"
+#include "guarded.h"
 
 namespace fasthash::runner {
 
@@ -73,15 +73,15 @@ class Case {
     return reinterpret_cast<T*>(room[i]->data());
   }
 
-  std::vector<Array> outputs;                 // as expected
-  std::vector<std::unique_ptr<Memory>> room;  // as written by the op
+  std::vector<Array> outputs;                  // as expected
+  std::vector<std::unique_ptr<Guarded>> room;  // as written by the op
 
  private:
   friend class CaseFile;
   struct Input {
     std::string name;
     Array array;
-    std::unique_ptr<Memory> copy;
+    std::unique_ptr<Guarded> copy;
   };
 
   static void expect(const std::string& name, const Array& array, const char* dtype);

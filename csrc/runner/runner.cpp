@@ -84,17 +84,26 @@ std::string difference(const Case& c) {
   return "";
 }
 
+struct ForcedLevel {
+  std::string name;
+  std::string compiled_for;  // as said by the level that ran
+};
+
 // Runs a case at the level in force, which must be the one that served it.
-void replay(const Case& c, Run run, const std::string& level, int threads) {
-  running = c.op + " [" + c.about + "] at level " + level + " with threads " + std::to_string(threads);
+void replay(const Case& c, Run run, ForcedLevel& level, int threads) {
+  running = c.op + " [" + c.about + "] at level " + level.name + " with threads " + std::to_string(threads);
   size_t bytes = 0;
   for (const auto& room : c.room) {
     bytes += room->bytes();
     std::fill_n(room->data(), room->bytes(), uint8_t{0xA5});  // so that a place left out differs
   }
   run(c, threads);
-  if (bytes != 0 && cpu::last_level()->name != level) {
-    throw std::runtime_error(std::string("level ") + cpu::last_level()->name + " ran instead");
+  if (bytes != 0) {  // else there was nothing to do
+    const auto* ran = cpu::last_level();
+    if (ran == nullptr || ran->name != level.name) {
+      throw std::runtime_error(std::string(ran != nullptr ? ran->name : "no level") + " ran instead");
+    }
+    level.compiled_for = ran->compiled_for;
   }
   if (const std::string found = difference(c); !found.empty()) throw std::runtime_error(found);
 }
@@ -148,15 +157,15 @@ int main(int count, char** arguments) {
   }
   watch_faults();
   int64_t cases = 0;
-  std::vector<std::string> compiled_for(options.levels.size());
+  std::vector<ForcedLevel> levels;
+  for (const std::string& name : options.levels) levels.push_back({name, ""});
   try {
     while (const std::optional<Case> c = file->next()) {
       running = c->op;
       const Run run = find_op(c->op);
-      for (size_t i = 0; i < options.levels.size(); ++i) {
-        cpu::set_level(options.levels[i]);
-        for (const int threads : options.threads) replay(*c, run, options.levels[i], threads);
-        compiled_for[i] = cpu::last_level()->compiled_for;
+      for (ForcedLevel& level : levels) {
+        cpu::set_level(level.name);
+        for (const int threads : options.threads) replay(*c, run, level, threads);
       }
       ++cases;
     }
@@ -169,15 +178,17 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "fasthash_runner: %s: expected at least one case, got none\n", options.file.c_str());
     return 1;
   }
-  if (std::set(compiled_for.begin(), compiled_for.end()).size() != compiled_for.size()) {
+  std::set<std::string> compiled_for;
+  for (const ForcedLevel& level : levels) compiled_for.insert(level.compiled_for);
+  if (compiled_for.size() != levels.size()) {
     std::fprintf(stderr, "fasthash_runner: two levels were compiled for the same instructions\n");
     return 1;
   }
   std::string threads;
   for (const int number : options.threads) threads += " " + std::to_string(number);
-  for (size_t i = 0; i < options.levels.size(); ++i) {
-    std::printf("level %s (compiled for %s): %lld cases equal, each with threads%s\n", options.levels[i].c_str(),
-                compiled_for[i].c_str(), static_cast<long long>(cases), threads.c_str());
+  for (const ForcedLevel& level : levels) {
+    std::printf("level %s (compiled for %s): %lld cases equal, each with threads%s\n", level.name.c_str(),
+                level.compiled_for.c_str(), static_cast<long long>(cases), threads.c_str());
   }
   return 0;
 }

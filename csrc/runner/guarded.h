@@ -23,10 +23,10 @@ namespace fasthash::runner {
 
 // With AddressSanitizer an allocation of exactly that size, which it watches on both sides. Without, the end of a
 // mapping with a page behind it that may not be touched; so the NEON level is watched under an emulator too.
-class Memory {
+class Guarded {
  public:
   // The bytes begin `skew` later (allocation) or end so much sooner (mapping) than they would, for odd addresses.
-  Memory(size_t bytes, size_t skew) : bytes_(bytes) {
+  Guarded(size_t bytes, size_t skew) : bytes_(bytes) {
 #if defined(FASTHASH_ADDRESS_SANITIZER)
     base_ = new uint8_t[skew + bytes];
     data_ = base_ + skew;
@@ -41,15 +41,15 @@ class Memory {
     mprotect(base_ + usable, page, PROT_NONE);
 #endif
   }
-  ~Memory() {
+  ~Guarded() {
 #if defined(FASTHASH_ADDRESS_SANITIZER)
     delete[] base_;
 #else
     munmap(base_, mapped_);
 #endif
   }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
 
   uint8_t* data() const { return data_; }
   size_t bytes() const { return bytes_; }
