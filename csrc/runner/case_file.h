@@ -37,8 +37,6 @@ inline constexpr const char* kDtype<uint8_t> = "|u1";
 template <>
 inline constexpr const char* kDtype<bool> = "|b1";
 template <>
-inline constexpr const char* kDtype<int8_t> = "|i1";
-template <>
 inline constexpr const char* kDtype<int32_t> = "<i4";
 template <>
 inline constexpr const char* kDtype<int64_t> = "<i8";
