@@ -41,6 +41,8 @@ struct Level {
 
   // Eight rows of `bytes` > 8 bytes -> one group; the bytes behind a row are neither read nor taken.
   void (*interleave)(const uint8_t* const* rows, int64_t bytes, uint64_t* group);
+  // The same of `groups` times eight rows that follow one another.
+  void (*interleave_run)(const uint8_t* rows, int64_t groups, int64_t bytes, uint64_t* out);
   // out[i] = popcount(query ^ code i), all groups in full (out has room for them).
   void (*distances)(const uint64_t* query, const Block& block, int words, uint16_t* out);
   // out[q * stride + i] = popcount(query q ^ code i), for the codes alone. queries: (count, words).
