@@ -189,7 +189,11 @@ MIR24 = r"expected multi-hot labels \(20015, 24\) of MIRFlickr"
         ("mir24-5k", HOT.argmax(1), rf"{MIR24}.*, got shape \(20015,\)$"),
         ("mir24-5k", HOT & (np.arange(20_015) > 2)[:, None], "got 3 items without a label"),
         ("mir24-5k", HOT * 2, "got values that are not 0 or 1"),
-        ("nus21", np.eye(21)[np.zeros(195_834, int)], "expected 100 items of class 1 for the queries of nus21, got 0"),
+        (
+            "nus21",
+            np.eye(21, dtype=bool)[np.zeros(195_834, int)],
+            "expected 100 items of class 1 for the queries of nus21, got 0",
+        ),
         ("wikipedia", LABELS["wikipedia"][::-1], r"expected \[34, 88, .*\] items of each class among the last 693"),
     ],
 )

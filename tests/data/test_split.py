@@ -51,6 +51,11 @@ def test_overlap_is_refused(split, one, other):
         dataclasses.replace(split, protocol="mine", **{one: leaking})
 
 
+def test_validation_items_are_not_searched():
+    with pytest.raises(ValueError, match="Split: validation and database: expected no item in both, got 1"):
+        tiny(validation=[1])
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
