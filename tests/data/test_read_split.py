@@ -157,9 +157,11 @@ def test_counts_that_no_source_gives_are_taken_from_the_lists(tmp_path):
         read_split("nus81-m", files)
 
 
-def test_a_labelled_list_of_other_names_leaks_nothing(lists, tmp_path):
-    """Training items that are queries are refused, whatever list they stand in."""
-    path = write(tmp_path / "train.txt", (image(i) for i in range(23_300)))
+def test_a_list_of_labelled_items_may_not_leak_or_name_items_its_own_way(lists, tmp_path):
+    path = write(tmp_path / "train.txt", (f"other/{image(i)}" for i in range(1_700, 25_000)))
+    with pytest.raises(ValueError, match="files: expected 25000 different names in the lists of mir38-b, got 48300"):
+        read_split("mir38-b", {**lists, "labelled": path})
+    write(path, (image(i) for i in range(23_300)))
     with pytest.raises(ValueError, match="Split: queries and labelled: expected no item in both, got 1700"):
         read_split("mir38-b", {**lists, "labelled": path})
 
@@ -172,7 +174,7 @@ def test_a_labelled_list_of_other_names_leaks_nothing(lists, tmp_path):
         (5, f"{image(5)} {hot({}, 37)}", "queries: expected 38 values 0 or 1 for each item, got 37: '0 0 "),
         (5, f"{image(5)} {hot({}, 36)} 10", "queries: expected 38 values 0 or 1 for each item, got 37: '0 0 "),
         (5, f"{image(5)} {hot({}, 37)} 2", "queries: expected 38 values 0 or 1 for each item, got 38: '0 0 "),
-        (5, "", "Split: queries: expected 1700 items in mir38-b with 0 for validation, got 1699"),
+        (5, "", "files: expected 25000 different names in the lists of mir38-b, got 24999"),
     ],
 )  # fmt: skip
 def test_lines_are_checked(lists, line, text, message):

@@ -88,6 +88,13 @@ def test_a_protocols_name_stands_for_its_counts(split, part):
 
 
 def test_a_protocols_name_stands_for_its_rows_and_sides(split):
+    outside = np.append(split.database[~np.isin(split.database, split.labelled)], np.arange(1_797, 1_897))
+    with pytest.raises(ValueError, match="database: expected all but queries in digits-semi, got 0 of 100 labelled"):
+        dataclasses.replace(split, database=outside)
+    cifar = {"queries": range(1_000), "validation": [], "labelled": range(1_000, 6_000), "unlabelled": []}
+    Split("cifar10-54k", None, database=range(6_000, 60_000), **cifar)
+    with pytest.raises(ValueError, match="expected all but queries and labelled in cifar10-54k, got 4504 of 5000"):
+        Split("cifar10-54k", None, database=range(1_496, 55_496), **cifar)
     moved = split.queries.copy()
     moved[0] = 1_797
     with pytest.raises(ValueError, match="Split: rows: expected rows below 1797 in digits-semi, got 1797"):

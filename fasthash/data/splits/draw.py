@@ -95,19 +95,19 @@ def make_split(protocol: str, labels: Any, seed: int = 0, *, validation: int = 0
     """
     rule = find("make_split", protocol)
     if rule.chosen == "lists":
-        raise ValueError(f"make_split: protocol: expected one with a rule, got {protocol!r}: read its authors' lists")
+        raise ValueError(
+            f"make_split: protocol: expected one with a rule, got {protocol!r}: read_split reads its lists"
+        )
     known = _checked_labels(rule, labels)
     seed, validation = count_argument("make_split: seed", seed), count_argument("make_split: validation", validation)
     drawn = rule.chosen != "fixed"
     parts = _draw(rule, known, Shuffle(seed)) if drawn else _fixed(rule, known)
-    training = np.union1d(parts["labelled"], parts["validation"])
-    outside = {
-        "all but queries": np.union1d(parts["queries"], parts["validation"]),
-        "all but queries and labelled": np.union1d(parts["queries"], training),
-    }
+    left_out = [parts["queries"], parts["validation"]]
+    if rule.searched == "all but queries and labelled":
+        left_out.append(parts["labelled"])
     database = parts["queries"]
     if rule.searched != "queries":
-        database = np.setdiff1d(np.arange(len(known)), outside[rule.searched])
+        database = np.setdiff1d(np.arange(len(known)), np.concatenate(left_out))
     split = Split(protocol, seed if drawn else None, database=database, same_items=rule.searched == "queries", **parts)
     return hold_out("make_split", split, known, validation, seed)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fasthash.data.splits.draw import count_argument, hold_out
 from fasthash.data.splits.protocol import DRAWN, Protocol
 from fasthash.data.splits.published import find
-from fasthash.data.splits.split import Split
+from fasthash.data.splits.split import PARTS, Split
 
 File = str | PathLike[str]
 Files = Mapping[str, File | tuple[File, File]]
@@ -81,6 +81,11 @@ def read_split(protocol: str, files: Files, *, validation: int = 0, seed: int = 
     validation, seed = count_argument("read_split: validation", validation), count_argument("read_split: seed", seed)
     lists = _read_parts(rule, files)
     names = sorted({name for part in lists.values() for name in part.names})
+    if rule.items is not None and len(names) != rule.items:
+        raise ValueError(
+            f"read_split: files: expected {rule.items} different names in the lists of {protocol}, got {len(names)}; "
+            "an item has one name in all of them"
+        )
     row = {name: number for number, name in enumerate(names)}
     rows = {part: np.array([row[name] for name in lists[part].names], np.int64) for part in lists}
     labels = _joined_labels(rule, lists, rows, names)
@@ -88,7 +93,7 @@ def read_split(protocol: str, files: Files, *, validation: int = 0, seed: int = 
         rows["labelled"] = rows["database"]
     if "unlabelled" not in rows and rule.unlabelled:
         rows["unlabelled"] = np.setdiff1d(rows["database"], rows["labelled"])
-    parts = {part: rows.get(part, np.empty(0, np.int64)) for part in (*DRAWN, "database")}
+    parts = {part: rows.get(part, np.empty(0, np.int64)) for part in PARTS}
     split = Split(protocol, None, same_items=rule.searched == "queries", **parts)
     return ListedSplit(hold_out("read_split", split, labels, validation, seed), tuple(names), labels)
 
@@ -185,7 +190,9 @@ def _joined_labels(
     protocol: Protocol, lists: dict[str, _List], rows: dict[str, NDArray[np.int64]], names: list[str]
 ) -> NDArray[Any] | None:
     """One label row a name, whichever lists it stands in."""
-    joined = np.zeros((len(names), protocol.classes) if protocol.multi_label else len(names), np.int64)
+    joined: NDArray[Any] = np.zeros(len(names), np.int64)
+    if protocol.multi_label:
+        joined = np.zeros((len(names), protocol.classes), np.uint8)
     known = np.zeros(len(names), dtype=bool)
     for part, (_, labels) in lists.items():
         if labels is None:
@@ -201,4 +208,4 @@ def _joined_labels(
         return None
     if not known.all():
         raise ValueError(f"read_split: files: expected labels for all {len(names)} items or none, got {known.sum()}")
-    return joined.astype(np.uint8) if protocol.multi_label else joined
+    return joined

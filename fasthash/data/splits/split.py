@@ -22,7 +22,8 @@ PARTS = ("queries", "validation", "database", "labelled", "unlabelled")
 class Split:
     """Row numbers of each part of a data set, int64 and ascending.
 
-    Under the name of a known protocol a split has that protocol's counts: give one of your own another name.
+    Under the name of a known protocol a split has that protocol's counts and its labelled items where the protocol has
+    them, inside the database or outside: give one of your own another name.
     Labelled and unlabelled items may be in the database; `in_database` and `print` say how many are.
 
     Args:
@@ -77,9 +78,9 @@ class Split:
                     f"Split: {a} and {b}: expected no item in both, got {shared.size}, the first of them {shared[0]}"
                 )
         if self.protocol in PROTOCOLS:
-            self._check_counts()
+            self._check_protocol()
 
-    def _check_counts(self) -> None:
+    def _check_protocol(self) -> None:
         """Validation items beyond the protocol's own come out of the labelled ones."""
         protocol = PROTOCOLS[self.protocol]
         held_out = len(self.validation) - protocol.validation
@@ -96,13 +97,20 @@ class Split:
                     f"Split: {part}: expected {count} items in {self.protocol} with {len(self.validation)} for "
                     f"validation, got {len(getattr(self, part))}"
                 )
-        last = max((int(getattr(self, part)[-1]) for part in PARTS if len(getattr(self, part))), default=-1)
-        if protocol.items is not None and last >= protocol.items:
-            raise ValueError(f"Split: rows: expected rows below {protocol.items} in {self.protocol}, got {last}")
         if self.same_items != (protocol.searched == "queries"):
             raise ValueError(
                 f"Split: same_items: expected {not self.same_items} in {self.protocol}, got {self.same_items}"
             )
+        shared = self.in_database()["labelled"]
+        wanted = len(self.labelled) if protocol.searched == "all but queries" else 0
+        if protocol.database is not None and shared != wanted:
+            raise ValueError(
+                f"Split: database: expected {protocol.searched} in {self.protocol}, got {shared} of "
+                f"{len(self.labelled)} labelled items in it"
+            )
+        last = max((int(getattr(self, part)[-1]) for part in PARTS if len(getattr(self, part))), default=-1)
+        if protocol.items is not None and last >= protocol.items:
+            raise ValueError(f"Split: rows: expected rows below {protocol.items} in {self.protocol}, got {last}")
 
     def counts(self) -> dict[str, int]:
         """Items in each part, by its name."""
