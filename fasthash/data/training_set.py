@@ -87,7 +87,7 @@ class TrainingSet:
         """
         known, hidden = (torch.from_numpy(rows) for rows in (split.labelled, split.unlabelled))
         labels = torch.as_tensor(labels)
-        if labels.ndim == 2:
+        if labels.ndim == 2 and len(labels) == len(x):
             empty = ~labels[known].to(torch.bool).any(1)
             known, hidden = known[~empty], torch.cat([hidden, known[empty]])
         return cls(x, labels, known, hidden)

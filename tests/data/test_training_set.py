@@ -73,3 +73,5 @@ def test_labelled_images_without_a_label_join_the_unlabelled_ones():
     assert data.labels.tolist() == [[0, 1], [1, 1], [0, 0], [0, 0]]
     with pytest.raises(ValueError, match="each item of labelled must have a label"):
         TrainingSet.from_split(torch.zeros(5, 1), torch.tensor([0, -1, 0, 0, 0]), split)
+    with pytest.raises(ValueError, match=r"TrainingSet: labels must be \(5,\) or \(5, classes\) like x, got \(3, 2\)"):
+        TrainingSet.from_split(torch.zeros(5, 1), labels[:3], split)
