@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "level.h"
+#include "score_kernels.h"
 
 namespace fasthash::cpu {
 namespace {
@@ -205,13 +206,6 @@ void scan(const uint64_t* queries, int count, const Block& block, int words, Sel
   }
 }
 
-template <class T>
-inline T load_as(const uint8_t* bytes) {
-  T value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
-}
-
 // The first 1..7 bytes as a word, by loads that overlap instead of a loop.
 inline uint64_t partial_word(const uint8_t* bytes, int64_t count) {
   if (count >= 4) return load_as<uint32_t>(bytes) | uint64_t{load_as<uint32_t>(bytes + count - 4)} << 8 * (count - 4);
@@ -284,6 +278,7 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
 // Defines the exported table of a level source.
 #define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                                  \
   const Level VARIABLE = {NAME,          COMPILED_FOR, V::interleave, count_block<V, Xor>, count_block<V, And>, \
-                          count_at_most, scan<V>,      sign_words<V>, unpack_bytes,        widen}
+                          count_at_most, scan<V>,      sign_words<V>, unpack_bytes,        widen,               \
+                          score_rows<V>}
 
 }  // namespace fasthash::cpu

@@ -4,12 +4,15 @@
 
 #include <cstdint>
 
+#include "fasthash/score.h"
+
 namespace fasthash::cpu {
 
 // Codes are met in groups of eight, word by word: group g holds word w of its eight codes at groups[(g *
 // words + w) * 8].
 inline constexpr int kLanes = 8;
 inline constexpr int kMostCodes = 4096;  // of a block
+inline constexpr int kScoreRows = 4;     // documents that a query meets at once
 
 // One query's candidates during a scan in index order.
 struct Selection {
@@ -51,6 +54,9 @@ struct Level {
   void (*unpack_bytes)(const uint8_t* codes, int64_t bytes, float* out);
   // u16 -> int32.
   void (*widen)(const uint16_t* in, int64_t count, int32_t* out);
+  // Scores of kScoreRows rows, in the order of score.h. The query is padded with zeros to whole sixteens; for signs it
+  // is negated, and element i stands at i ^ 7, as the bits of a byte do.
+  void (*score_rows)(const float* query, const uint8_t* const* rows, Values values, int64_t dim, float* scores);
 };
 
 extern const Level scalar_level;
