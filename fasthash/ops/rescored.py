@@ -18,15 +18,19 @@ def _order_fake(scores: torch.Tensor, candidates: torch.Tensor, k: int) -> torch
     return candidates.new_empty((candidates.shape[0], k))
 
 
+def order_by_sorting(scores: torch.Tensor, candidates: torch.Tensor, k: int) -> torch.Tensor:
+    """What the kernel of score_order does, in ops of torch: two stable sorts, by candidate and then by score."""
+    none = candidates < 0
+    by_candidate = candidates.masked_fill(none, torch.iinfo(torch.int64).max).argsort(dim=1, stable=True)
+    keys = scores.masked_fill(none | scores.isnan(), -torch.inf) + 0.0  # -0 and 0 are one
+    by_score = keys.gather(1, by_candidate).argsort(dim=1, descending=True, stable=True)[:, :k]
+    return by_candidate.gather(1, by_score)
+
+
 def _order_kernel(scores: torch.Tensor, candidates: torch.Tensor, k: int) -> torch.Tensor:
-    out = _order_fake(scores, candidates, k)
     if on_cuda(scores):
-        # Two stable sorts: by candidate, then by score, where + 0 makes 0 of -0.
-        none = candidates < 0
-        by_candidate = candidates.masked_fill(none, torch.iinfo(torch.int64).max).argsort(dim=1, stable=True)
-        keys = scores.masked_fill(none | scores.isnan(), -torch.inf).add(0.0).gather(1, by_candidate)
-        by_score = keys.argsort(dim=1, descending=True, stable=True)[:, :k]
-        return by_candidate.gather(1, by_score)
+        return order_by_sorting(scores, candidates, k)
+    out = _order_fake(scores, candidates, k)
     scores, candidates = _check.contiguous(scores, candidates)
     call("score_order", out, scores, candidates, *candidates.shape, k, out)
     return out
