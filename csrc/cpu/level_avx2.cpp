@@ -1,10 +1,14 @@
 // AVX2: popcount by table look-up of nibbles; sums stay in bytes for up to 31 words.
 #include <immintrin.h>
 
-#include "kernels.h"
+#include "matrix_kernel.h"
+#include "scan_kernel.h"
+#include "score_kernel.h"
 
 namespace fasthash::cpu {
 namespace {
+
+struct Avx2Narrow;
 
 struct Avx2Floats {
   __m256 low, high;
@@ -54,10 +58,13 @@ struct Avx2Floats {
 };
 
 struct Avx2 {
-  using Type = __m256i;
   using Floats = Avx2Floats;
+  using Narrow = Avx2Narrow;
+  using Type = __m256i;
+  using Word = uint64_t;
+  using Lane = int64_t;
   static constexpr int kWide = 4;
-  static constexpr bool kCompresses = false;
+  static constexpr bool kExact = false;
   static constexpr int queries_at_once(int) { return 4; }
 
   static Type zero() { return _mm256_setzero_si256(); }
@@ -79,6 +86,10 @@ struct Avx2 {
   static Type finish(Type x) { return _mm256_sad_epu8(x, _mm256_setzero_si256()); }
   static uint32_t negative(Type x) { return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(x))); }
   static void store(Type x, int64_t* out) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), x); }
+  static void store_i32(Type x, int32_t* out) {
+    const Type even = _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(even));
+  }
   static void store_u16(Type x, uint16_t* out) {
     int64_t lanes[4];
     store(x, lanes);
@@ -145,6 +156,21 @@ struct Avx2 {
       return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(hit)));
     }
   }
+};
+
+struct Avx2Narrow : Avx2 {
+  using Word = uint32_t;
+  using Lane = int32_t;
+  static constexpr int kWide = 8;
+
+  static Type load(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Type broadcast(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
+  static Type add(Type a, Type b) { return _mm256_add_epi32(a, b); }
+  static Type finish(Type x) {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(x, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+  }
+  static uint32_t negative(Type x) { return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(x))); }
+  static void store(Type x, int32_t* out) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), x); }
 };
 
 }  // namespace

@@ -1,22 +1,11 @@
-// Scores of a query against a few rows of documents; part of kernels.h, and like it in an anonymous namespace.
-//
-// A level may name a type V::Floats of sixteen floats, with the members of PlainFloats; those are what the rest gets.
+// Scores of a query against a few rows of documents, written once over a type of sixteen floats: a level may name one
+// of its own, V::Floats, with the members of PlainFloats, which the others get.
 #pragma once
 
-#include <cstdint>
-#include <cstring>
-
-#include "level.h"
+#include "kernels.h"
 
 namespace fasthash::cpu {
 namespace {
-
-template <class T>
-inline T load_as(const uint8_t* bytes) {
-  T value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
-}
 
 struct Half {
   uint16_t bits;
