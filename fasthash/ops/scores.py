@@ -143,7 +143,8 @@ def _rescore_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None
         values = documents[rows]
         values = _unpack(values, queries.shape[1]) if values.dtype == torch.uint8 else values.to(torch.float32)
         if scale is not None:
-            values = values * (scale[rows, 0, None] if _is_of_documents(scale, documents) else scale)
+            factors = scale[rows, 0, None] if _is_of_documents(scale, documents) else scale
+            values = values * factors.to(torch.float32)
         of_queries = torch.einsum("qc,qcd->qd", grad, torch.where(found, values, 0)).to(queries.dtype)
     if ctx.needs_input_grad[1]:
         parts = torch.where(found, grad[..., None] * queries.to(torch.float32)[:, None, :], 0)

@@ -17,7 +17,7 @@ def _documents(dtype: torch.dtype, rows: int, dim: int, generator: torch.Generat
 
 def _by_torch(queries: torch.Tensor, documents: torch.Tensor, candidates: torch.Tensor, scale: object) -> torch.Tensor:
     values = fasthash.unpack(documents, queries.shape[1]) if documents.dtype == torch.uint8 else documents.float()
-    values = values if scale is None else values * scale
+    values = values if scale is None else values * scale.float()
     scores = (queries.float()[:, None, :] * values[candidates.clamp(min=0)]).sum(-1)
     return scores.masked_fill(candidates < 0, -torch.inf)
 
@@ -30,9 +30,8 @@ def test_gradient(dtype: torch.dtype, compiled: bool) -> None:
     candidates = torch.tensor([[0, 3, -1, 3], [2, -1, -1, 0], [1, 2, 3, 0]])  # row 3 twice for one query
     documents = _documents(dtype, 4, dim, generator)
     if dtype.is_floating_point:
-        documents[1, 0] = torch.inf  # of row 0 nothing may reach those without a candidate
         documents.requires_grad_()
-    scales = [None] if dtype != torch.int8 else [None, torch.rand(dim), torch.rand(4, 1), torch.tensor(0.5)]
+    scales = [None] if dtype != torch.int8 else [None, torch.rand(dim), torch.rand(4, 1).double(), torch.tensor(0.5)]
     for scale in scales:
         queries = torch.randn(3, dim, generator=generator, requires_grad=True)
         wanted = [x for x in (queries, documents) if x.requires_grad]
@@ -45,6 +44,17 @@ def test_gradient(dtype: torch.dtype, compiled: bool) -> None:
         for x, y in zip(got, expected, strict=True):
             assert x.dtype == y.dtype
             torch.testing.assert_close(x, y)
+
+
+def test_no_gradient_comes_from_places_without_a_candidate() -> None:
+    documents = torch.tensor([[torch.nan, torch.inf], [1, 2]], requires_grad=True)
+    queries = torch.tensor([[torch.inf, 3]], requires_grad=True)
+    scores = fasthash.rescore(queries, documents, torch.tensor([[-1, 1]]))
+    of_queries, of_documents = torch.autograd.grad(scores.sum(), (queries, documents))
+    assert of_queries.tolist() == [[1, 2]]
+    assert of_documents.tolist() == [[0, 0], [torch.inf, 3]]
+    scores = fasthash.rescore(queries, documents[:0], torch.tensor([[-1]]))
+    assert torch.autograd.grad(scores.sum(), queries)[0].tolist() == [[0, 0]]
 
 
 def test_gradient_of_a_gradient() -> None:
