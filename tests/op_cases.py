@@ -13,6 +13,8 @@ from fasthash.ops import reference
 
 BYTES = (1, 2, 3, 8, 16, 20, 32, 33, 128)
 CODES = (0, 1, 7, 97)
+# What the compiler had in hand for the source of each CPU level, so that none can be a copy of another.
+COMPILED_FOR = {"scalar": "base", "avx2": "AVX2", "avx512": "AVX-512", "neon": "NEON"}
 
 
 def codes(rng: np.random.Generator, rows: int, bytes_: int) -> np.ndarray:

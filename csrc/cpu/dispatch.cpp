@@ -30,6 +30,8 @@ std::vector<const Level*> detect() {
       __builtin_cpu_supports("avx512vpopcntdq")) {
     found.push_back(&avx512_level);
   }
+#elif defined(FASTHASH_NEON)
+  found.push_back(&neon_level);  // in the base of 64-bit Arm
 #endif
   return found;
 }

@@ -6,6 +6,10 @@
 
 #include "fasthash/score.h"
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "byte i of a code is taken to be bits 8 * i and up of a word: little-endian machines only"
+#endif
+
 namespace fasthash::cpu {
 
 // Codes are met in groups of eight, word by word: group g holds word w of its eight codes at groups[(g *
@@ -74,5 +78,6 @@ struct Level {
 extern const Level scalar_level;
 extern const Level avx2_level;
 extern const Level avx512_level;
+extern const Level neon_level;
 
 }  // namespace fasthash::cpu

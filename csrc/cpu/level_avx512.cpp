@@ -8,6 +8,12 @@
 namespace fasthash::cpu {
 namespace {
 
+// GCC 12 may spill a mask that is seen as a wider number as its one or two bytes, and read eight.
+inline uint32_t number(uint32_t mask) {
+  asm("" : "+r"(mask));
+  return mask;
+}
+
 struct Avx512Narrow {
   using Type = __m512i;
   using Word = uint32_t;
@@ -22,7 +28,7 @@ struct Avx512Narrow {
   static Type bit_or(Type a, Type b) { return _mm512_or_si512(a, b); }
   static Type partial(Type x) { return _mm512_popcnt_epi32(x); }
   static Type add_partial(Type a, Type b) { return _mm512_add_epi32(a, b); }
-  static uint32_t negative(Type x) { return _mm512_cmplt_epi32_mask(x, _mm512_setzero_si512()); }
+  static uint32_t negative(Type x) { return number(_mm512_cmplt_epi32_mask(x, _mm512_setzero_si512())); }
   static void store(Type x, int32_t* out) { _mm512_storeu_si512(out, x); }
 };
 
@@ -83,11 +89,7 @@ struct Avx512 {
   static Type partial(Type x) { return _mm512_popcnt_epi64(x); }
   static Type add_partial(Type a, Type b) { return _mm512_add_epi64(a, b); }
   static Type finish(Type x) { return x; }
-  static uint32_t negative(Type x) {
-    uint32_t lanes = _mm512_cmplt_epi64_mask(x, _mm512_setzero_si512());
-    asm("" : "+r"(lanes));  // GCC 12 may, with sanitizers at -O1, spill the mask as one byte and read eight
-    return lanes;
-  }
+  static uint32_t negative(Type x) { return number(_mm512_cmplt_epi64_mask(x, _mm512_setzero_si512())); }
   static void store(Type x, int64_t* out) { _mm512_storeu_si512(out, x); }
   static void store_i32(Type x, int32_t* out) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi64_epi32(x));
@@ -141,13 +143,13 @@ struct Avx512 {
       return _mm512_cmplt_epu8_mask(less_one, _mm512_set1_epi8(static_cast<char>(limit)));
     } else if constexpr (sizeof(T) == 2) {
       const auto less_one = _mm512_sub_epi16(x, _mm512_set1_epi16(1));
-      return _mm512_cmplt_epu16_mask(less_one, _mm512_set1_epi16(static_cast<int16_t>(limit)));
+      return number(_mm512_cmplt_epu16_mask(less_one, _mm512_set1_epi16(static_cast<int16_t>(limit))));
     } else if constexpr (sizeof(T) == 4) {
       const auto less_one = _mm512_sub_epi32(x, _mm512_set1_epi32(1));
-      return _mm512_cmplt_epu32_mask(less_one, _mm512_set1_epi32(static_cast<int>(limit)));
+      return number(_mm512_cmplt_epu32_mask(less_one, _mm512_set1_epi32(static_cast<int>(limit))));
     } else {
       const auto less_one = _mm512_sub_epi64(x, _mm512_set1_epi64(1));
-      return _mm512_cmplt_epu64_mask(less_one, _mm512_set1_epi64(limit));
+      return number(_mm512_cmplt_epu64_mask(less_one, _mm512_set1_epi64(limit)));
     }
   }
 };
