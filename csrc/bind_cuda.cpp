@@ -11,6 +11,7 @@
 #include "fasthash/count.h"
 #include "fasthash/distance.h"
 #include "fasthash/pack.h"
+#include "fasthash/score.h"
 #include "fasthash/select.h"
 
 namespace py = pybind11;
@@ -219,6 +220,21 @@ void bind_cuda(py::module_& m) {
       "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
       "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "window"_a,
       "precision_sum"_a, "hits"_a, "relevant"_a, "workspace"_a, "workspace_bytes"_a, "stream"_a, "device"_a, NoGil());
+
+  m.def(
+      "rescore",
+      [](Address queries, int64_t query_rows, int64_t dim, Address documents, int values, int64_t document_rows,
+         int64_t row_stride, Address scale, Address candidates, int64_t count, Address scores, Address stream,
+         int device) {
+        const Check check("rescore");
+        const Rescoring rescoring = check.rescoring(queries, query_rows, dim, candidates, count);
+        const Documents table = check.documents(documents, values, document_rows, row_stride, scale);
+        check.address("scores", scores, query_rows > 0 && count > 0);
+        const DeviceGuard guard(device);
+        cuda::rescore(rescoring, table, pointer<float>(scores), stream);
+      },
+      "queries"_a, "query_rows"_a, "dim"_a, "documents"_a, "values"_a, "document_rows"_a, "row_stride"_a, "scale"_a,
+      "candidates"_a, "count"_a, "scores"_a, "stream"_a, "device"_a, NoGil());
 }
 
 }  // namespace fasthash

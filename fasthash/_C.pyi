@@ -93,3 +93,18 @@ def average_precision_counts(
     relevant: int,
     threads: int,
 ) -> None: ...
+def rescore(
+    queries: int,
+    query_rows: int,
+    dim: int,
+    documents: int,
+    values: int,
+    document_rows: int,
+    row_stride: int,
+    scale: int,
+    candidates: int,
+    count: int,
+    scores: int,
+    threads: int,
+) -> bool: ...
+def score_order(scores: int, candidates: int, rows: int, count: int, k: int, order: int, threads: int) -> None: ...

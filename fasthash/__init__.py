@@ -19,8 +19,10 @@ from fasthash.ops import (
     label_overlap,
     pack,
     relevance_histogram,
+    rescore,
     to_faiss,
     to_sentence_transformers,
+    topk_rescored,
     unpack,
 )
 
@@ -40,8 +42,10 @@ __all__ = [
     "label_overlap",
     "pack",
     "relevance_histogram",
+    "rescore",
     "set_cpu_level",
     "to_faiss",
     "to_sentence_transformers",
+    "topk_rescored",
     "unpack",
 ]

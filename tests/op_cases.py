@@ -98,6 +98,38 @@ def _labelled(*options: dict[str, Any]) -> Any:
     return inputs
 
 
+def _documents(rng: np.random.Generator, m: int, dim: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """Documents of every dtype that NumPy has, with every form of scale."""
+    yield fasthash.pack(rng.standard_normal((m, dim))), {}
+    values = rng.integers(-128, 128, (m, dim)).astype(np.int8)
+    for scale in (None, 0.3, rng.random(dim, np.float32), rng.standard_normal((m, 1)).astype(np.float32)):
+        yield values, {} if scale is None else {"scale": scale}
+    for dtype in (np.float16, np.float64, np.float32):
+        yield rng.standard_normal((m, dim)).astype(dtype), {}
+
+
+def _rescore(rng: np.random.Generator, q: int, m: int, b: int) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    for dim in (8 * b, 8 * b - 3):
+        queries = rng.standard_normal((q, dim)).astype(np.float32)
+        candidates = rng.integers(-1, m, (q, 11))
+        for documents, scale in _documents(rng, m, dim):
+            yield (queries, documents, candidates), scale
+
+
+def _topk_rescored(
+    rng: np.random.Generator, q: int, m: int, b: int
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Queries of whole numbers: many documents score the same."""
+    for dim in (8 * b, 8 * b - 3):
+        queries = rng.integers(-1, 2, (q, dim)).astype(np.float32)
+        codes = fasthash.pack(clustered(rng, m, 8 * b)[:, :dim].astype(np.int8))
+        for filters in _filters(rng, q, m):
+            yield (queries, codes, 3), filters
+            yield (queries, codes, 60), {**filters, "oversample": 1}
+        for documents, scale in _documents(rng, m, dim):
+            yield (queries, codes, 7), {"documents": documents, **scale}
+
+
 OPS = [
     Op("pack", _pack),
     Op("unpack", _unpack),
@@ -108,6 +140,8 @@ OPS = [
     Op("hamming_histogram", _with()),
     Op("relevance_histogram", _labelled()),
     Op("average_precision_counts", _labelled({}, {"k": 1}, {"k": 13})),
+    Op("rescore", _rescore),
+    Op("topk_rescored", _topk_rescored),
 ]
 
 

@@ -3,6 +3,7 @@
 
 #include "matrix_kernel.h"
 #include "scan_kernel.h"
+#include "score_kernel.h"
 
 namespace fasthash::cpu {
 namespace {
@@ -31,7 +32,42 @@ struct Avx512Narrow {
   static void store(Type x, int32_t* out) { _mm512_storeu_si512(out, x); }
 };
 
+struct Avx512Floats {
+  __m512 all;
+
+  static Avx512Floats zero() { return {_mm512_setzero_ps()}; }
+  static Avx512Floats load(const float* from) { return {_mm512_loadu_ps(from)}; }
+  static Avx512Floats load(const int8_t* from) {
+    return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))))};
+  }
+  static Avx512Floats load(const Half* from) {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))};
+  }
+  static Avx512Floats load(const Bfloat* from) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+  }
+  static Avx512Floats load(const double* from) {
+    const __m256 low = _mm512_cvtpd_ps(_mm512_loadu_pd(from)), high = _mm512_cvtpd_ps(_mm512_loadu_pd(from + 8));
+    const __m512d both = _mm512_castpd256_pd512(_mm256_castps_pd(low));
+    return {_mm512_castpd_ps(_mm512_insertf64x4(both, _mm256_castps_pd(high), 1))};
+  }
+  static Avx512Floats flip(Avx512Floats x, uint32_t bits) {
+    const __m512i all = _mm512_castps_si512(x.all);
+    const auto chosen = static_cast<__mmask16>(bits);
+    return {_mm512_castsi512_ps(_mm512_mask_xor_epi32(all, chosen, all, _mm512_set1_epi32(INT32_MIN)))};
+  }
+  void add(Avx512Floats x) { all = _mm512_add_ps(all, x.all); }
+  void add_product(Avx512Floats x, Avx512Floats y) { all = _mm512_add_ps(all, _mm512_mul_ps(x.all, y.all)); }
+  float total() const {
+    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(all), 1));
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(all), high);
+    return close(_mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1)));
+  }
+};
+
 struct Avx512 {
+  using Floats = Avx512Floats;
   using Narrow = Avx512Narrow;
   using Type = __m512i;
   using Word = uint64_t;
@@ -63,11 +99,16 @@ struct Avx512 {
   }
 
   static void interleave(const uint8_t* const* rows, int64_t bytes, uint64_t* group) {
-    for (int64_t done = 0; done < bytes; done += 32, group += 4 * kLanes) {
-      const int64_t left = bytes - done < 32 ? bytes - done : 32;
-      transpose(rows, done, static_cast<__mmask32>(~uint64_t{0} >> (64 - left)), static_cast<int>((left + 7) / 8),
-                group);
+    int64_t done = 0;
+    for (; done + 32 <= bytes; done += 32, group += 4 * kLanes) {
+      transpose<4>(group, [&](int i) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[i] + done)); });
     }
+    if (done == bytes) return;
+    const auto mask = static_cast<__mmask32>(~uint64_t{0} >> (64 - (bytes - done)));
+    const auto rest = [&](int i) { return _mm256_maskz_loadu_epi8(mask, rows[i] + done); };
+    if (bytes - done <= 8) return transpose<1>(group, rest);
+    if (bytes - done <= 16) return transpose<2>(group, rest);
+    transpose<4>(group, rest, (bytes - done + 7) / 8);
   }
 
   template <class T>
@@ -80,13 +121,10 @@ struct Avx512 {
   }
 
  private:
-  // Up to four words of eight rows, from byte `at` on. Rows i and i + 4 share a register.
-  static void transpose(const uint8_t* const* rows, int64_t at, __mmask32 bytes, int words, uint64_t* out) {
-    const auto pair = [&](int i) {
-      const __m256i low = _mm256_maskz_loadu_epi8(bytes, rows[i] + at);
-      const __m256i high = _mm256_maskz_loadu_epi8(bytes, rows[i + 4] + at);
-      return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-    };
+  // Four words of eight rows, or the first of them. Rows i and i + 4 share a register.
+  template <int kWords, class LoadRow>
+  static void transpose(uint64_t* out, LoadRow row, int64_t words = kWords) {
+    const auto pair = [&](int i) { return _mm512_inserti64x4(_mm512_castsi256_si512(row(i)), row(i + 4), 1); };
     const Type row0 = pair(0), row1 = pair(1), row2 = pair(2), row3 = pair(3);
     const Type even01 = _mm512_unpacklo_epi64(row0, row1), odd01 = _mm512_unpackhi_epi64(row0, row1);
     const Type even23 = _mm512_unpacklo_epi64(row2, row3), odd23 = _mm512_unpackhi_epi64(row2, row3);

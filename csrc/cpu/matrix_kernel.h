@@ -24,27 +24,28 @@ void matrix_queries(const uint64_t* queries, const Block& block, int words, int3
   }
 }
 
-template <class V, class Op, int W>
+template <class V, class Op, int W, int Q>
 void matrix_words(const uint64_t* queries, int count, const Block& block, int words, int32_t* out, int64_t stride) {
-  constexpr int kQueries = V::queries_at_once(W);
-  int q = 0;
-  for (; q + kQueries <= count; q += kQueries) {
-    matrix_queries<V, Op, kQueries, W>(queries + q * words, block, words, out + q * stride, stride);
+  int done = 0;
+  for (; done + Q <= count; done += Q) {
+    matrix_queries<V, Op, Q, W>(queries + done * words, block, words, out + done * stride, stride);
   }
-  for (; q < count; ++q) matrix_queries<V, Op, 1, W>(queries + q * words, block, words, out + q * stride, stride);
+  if constexpr (Q > 1) {
+    matrix_words<V, Op, W, Q / 2>(queries + done * words, count - done, block, words, out + done * stride, stride);
+  }
 }
 
 template <class V, class Op>
 void matrix(const uint64_t* queries, int count, const Block& block, int words, int32_t* out, int64_t stride) {
   switch (words) {
     case 1:
-      return matrix_words<V, Op, 1>(queries, count, block, words, out, stride);
+      return matrix_words<V, Op, 1, V::queries_at_once(1)>(queries, count, block, words, out, stride);
     case 2:
-      return matrix_words<V, Op, 2>(queries, count, block, words, out, stride);
+      return matrix_words<V, Op, 2, V::queries_at_once(2)>(queries, count, block, words, out, stride);
     case 4:
-      return matrix_words<V, Op, 4>(queries, count, block, words, out, stride);
+      return matrix_words<V, Op, 4, V::queries_at_once(4)>(queries, count, block, words, out, stride);
     default:
-      return matrix_words<V, Op, 0>(queries, count, block, words, out, stride);
+      return matrix_words<V, Op, 0, V::queries_at_once(0)>(queries, count, block, words, out, stride);
   }
 }
 

@@ -76,39 +76,36 @@ inline void prefetch_next(const Block& block, int done, int next, int count) {
   for (int64_t byte = begin; byte < end; byte += 64) __builtin_prefetch(block.next + byte, 0, 2);
 }
 
-template <class V, int W>
-void scan_words(const typename V::Word* queries, int count, const Block& block, int words, Selection* selections) {
-  constexpr int kQueries = V::queries_at_once(W);
-  int q = 0;
-  for (; q + kQueries <= count; q += kQueries) {
-    prefetch_next(block, q, q + kQueries, count);
-    scan_queries<V, kQueries, W>(queries + q * words, block, words, selections + q);
+// Q at a time, what is left by halves.
+template <class V, int W, int Q>
+void scan_words(const typename V::Word* queries, int count, const Block& block, int words, Selection* selections,
+                int done = 0) {
+  for (; done + Q <= count; done += Q) {
+    prefetch_next(block, done, done + Q, count);
+    scan_queries<V, Q, W>(queries + done * words, block, words, selections + done);
   }
-  for (; q < count; ++q) {
-    prefetch_next(block, q, q + 1, count);
-    scan_queries<V, 1, W>(queries + q * words, block, words, selections + q);
-  }
+  if constexpr (Q > 1) scan_words<V, W, Q / 2>(queries, count, block, words, selections, done);
 }
 
 template <class V>
 void scan(const uint64_t* queries, int count, const Block& block, int words, Selection* selections) {
   switch (words) {
     case 1:
-      return scan_words<V, 1>(queries, count, block, words, selections);
+      return scan_words<V, 1, V::queries_at_once(1)>(queries, count, block, words, selections);
     case 2:
-      return scan_words<V, 2>(queries, count, block, words, selections);
+      return scan_words<V, 2, V::queries_at_once(2)>(queries, count, block, words, selections);
     case 3:
-      return scan_words<V, 3>(queries, count, block, words, selections);
+      return scan_words<V, 3, V::queries_at_once(3)>(queries, count, block, words, selections);
     case 4:
-      return scan_words<V, 4>(queries, count, block, words, selections);
+      return scan_words<V, 4, V::queries_at_once(4)>(queries, count, block, words, selections);
     default:
-      return scan_words<V, 0>(queries, count, block, words, selections);
+      return scan_words<V, 0, V::queries_at_once(0)>(queries, count, block, words, selections);
   }
 }
 
 template <class V>
 void scan_narrow(const uint32_t* queries, int count, const Block& block, Selection* selections) {
-  scan_words<V, 1>(queries, count, block, 1, selections);
+  scan_words<V, 1, V::queries_at_once(1)>(queries, count, block, 1, selections);
 }
 
 }  // namespace

@@ -11,6 +11,8 @@ from fasthash.ops.codes import (
 )
 from fasthash.ops.counts import average_precision_counts, hamming_histogram, relevance_histogram
 from fasthash.ops.distance import hamming_distance, label_overlap
+from fasthash.ops.rescored import topk_rescored
+from fasthash.ops.scores import rescore
 from fasthash.ops.search import hamming_range, hamming_topk
 
 __all__ = [
@@ -24,7 +26,9 @@ __all__ = [
     "label_overlap",
     "pack",
     "relevance_histogram",
+    "rescore",
     "to_faiss",
     "to_sentence_transformers",
+    "topk_rescored",
     "unpack",
 ]

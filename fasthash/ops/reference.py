@@ -146,3 +146,50 @@ def average_precision_counts(
         hits[i] = len(ranks)
         precision_sum[i] = (np.arange(1, len(ranks) + 1) / ranks).sum()
     return precision_sum, hits, (match & keep).sum(axis=1).astype(np.int64)
+
+
+def rescore(queries: Array, documents: Array, candidates: Array, *, scale: Array | float | None = None) -> Array:
+    """float32 (q, c): inner products of float queries (q, dim) with rows of packed codes or values; candidate -1: -inf.
+
+    Sixteen partial sums, number j of elements j, j + 16, ..., then halved by adding the upper ones to the lower ones.
+    """
+    queries = queries.astype(np.float32)
+    dim, factors = queries.shape[1], np.float32(1)
+    if scale is not None:
+        scale = np.asarray(scale, dtype=np.float32)
+        if scale.shape == (len(documents), 1):
+            factors = scale[np.maximum(candidates, 0), 0] if len(documents) else factors
+        else:
+            queries = queries * scale
+    scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
+    if len(documents) == 0:
+        return scores
+    rows = documents[np.maximum(candidates, 0)]
+    rows = unpack(rows, dim) if rows.dtype == np.uint8 else rows.astype(np.float32)
+    products = np.pad(queries[:, None, :] * rows, [(0, 0), (0, 0), (0, -dim % 16)])
+    sums = np.zeros((*candidates.shape, 16), dtype=np.float32)
+    for first in range(0, dim, 16):
+        sums = sums + products[..., first : first + 16]
+    for half in (8, 4, 2, 1):
+        sums = sums[..., :half] + sums[..., half:]
+    return np.where(candidates >= 0, sums[..., 0] * factors, scores)
+
+
+def topk_rescored(
+    queries: Array,
+    codes: Array,
+    k: int,
+    *,
+    oversample: int = 4,
+    documents: Array | None = None,
+    mask: Array | None = None,
+    exclude: Array | None = None,
+    scale: Array | float | None = None,
+) -> tuple[Array, Array]:
+    """(scores (q, k) float32, indices (q, k) int64) by higher score, NaN = -inf, then index; empty: -inf, NO_INDEX."""
+    count = max(k, min(k * oversample, len(codes)))
+    _, candidates = hamming_topk(pack(queries), codes, count, mask=mask, exclude=exclude)
+    scores = rescore(queries, codes if documents is None else documents, candidates, scale=scale)
+    keys = np.where(np.isnan(scores), -np.inf, scores)
+    order = np.lexsort((candidates, -keys, candidates < 0), axis=-1)[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(candidates, order, axis=1)

@@ -172,6 +172,16 @@ class Kernels:
         self._call("average_precision_counts", *self._sides(queries, database), *labels, *filters, window, *outputs)
         return sums, hits, relevant
 
+    def rescore(
+        self, queries: Array, documents: Array, candidates: Array, *, values: int, scale: Array | None = None
+    ) -> Array:
+        """`values` counts the forms of documents as fasthash::Values does; scale is one a document."""
+        scores = _filled(candidates.shape, np.float32)
+        table = (_address(documents), values, len(documents), documents.strides[0], _address(scale))
+        rows = (_address(candidates), candidates.shape[1], _address(scores))
+        self._call("rescore", _address(queries), *queries.shape, *table, *rows)
+        return scores
+
 
 @pytest.fixture(scope="session")
 def unseeded(emulated: ModuleType) -> Kernels:

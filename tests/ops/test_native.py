@@ -39,3 +39,25 @@ def test_other_sizes_too() -> None:
         _C.pack(HERE, 3, 0, 1, 1, 1, THERE, 1)
     with pytest.raises(ValueError, match="relevance_histogram: database_ids: expected an address, got null"):
         _C.relevance_histogram(*sides, HERE, 0, 0, 0, 0, 0, 0, THERE, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dim": 0}, "dim: expected at least 1, got 0"),
+        ({"values": 6}, "values: expected 0 to 5, got 6"),
+        ({"row_stride": -1}, "row_stride: expected at least 0, got -1"),
+        ({"documents": 0}, "documents: expected an address, got null"),
+        ({"candidates": 0}, "candidates: expected an address, got null"),
+        ({"scores": 0}, "scores: expected an address, got null"),
+        ({"threads": 0}, "threads: expected at least 1, got 0"),
+    ],
+)
+def test_a_wrong_size_of_rescoring_is_refused(change: dict[str, int], message: str) -> None:
+    queries = {"queries": HERE, "query_rows": 1, "dim": 1}
+    documents = {"documents": HERE, "values": 0, "document_rows": 3, "row_stride": 2, "scale": 0}
+    rest = {"candidates": THERE, "count": 1, "scores": THERE, "threads": 1}
+    with pytest.raises(ValueError, match=f"rescore: {message}"):
+        _C.rescore(**(queries | documents | rest | change))
+    with pytest.raises(ValueError, match="score_order: count: expected at least 2, got 1"):
+        _C.score_order(HERE, HERE, 1, 1, 2, THERE, 1)
