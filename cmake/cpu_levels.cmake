@@ -23,7 +23,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(csrc/cpu/level_avx2.cpp PROPERTIES COMPILE_OPTIONS "-mavx2;-mpopcnt;-mf16c")
   # GCC 12 takes the undefined registers of its own headers for a mistake
   set_source_files_properties(csrc/cpu/level_avx512.cpp PROPERTIES
-    COMPILE_OPTIONS "-mavx2;-mpopcnt;-mavx512f;-mavx512bw;-mavx512vl;-mavx512vpopcntdq;-mprefer-vector-width=512;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>")
+    COMPILE_OPTIONS "-mavx2;-mpopcnt;-mavx512f;-mavx512bw;-mavx512vl;-mavx512vpopcntdq;-mprefer-vector-width=512;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
   target_sources(fasthash_cpu PRIVATE csrc/cpu/level_neon.cpp)
   target_compile_definitions(fasthash_cpu PRIVATE FASTHASH_NEON)

@@ -127,11 +127,33 @@ def _special(dtype: np.dtype[Any]) -> np.ndarray:
     return np.concatenate([values, nan, -nan])
 
 
+def _scores(rng: np.random.Generator) -> Iterator[Inputs]:
+    """More candidates of a query, and more queries, than one thread takes at a time; every kind of document."""
+    for q, count, dim in ((3, 900, 1_021), (600, 40, 96)):
+        queries, candidates = rng.standard_normal((q, dim), np.float32), rng.integers(-1, 500, (q, count))
+        values = rng.standard_normal((500, dim), np.float32) * 3
+        yield "rescore", "codes", (queries, reference.pack(values), candidates), {}
+        scale = rng.standard_normal((500, 1), np.float32)
+        yield "rescore", "scaled", (queries, values.astype(np.int8), candidates), {"scale": scale}
+        for dtype in (np.float16, np.float32, np.float64):
+            yield "rescore", "values", (queries, values.astype(dtype), candidates), {}
+        tensors = torch.from_numpy(queries), torch.from_numpy(values).to(torch.bfloat16), torch.from_numpy(candidates)
+        yield "rescore", "values", tensors, {}
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(64, 1_024)  # all there are
+    halves = np.where(np.isfinite(halves), halves, np.float16(0))
+    candidates = np.arange(64)[None]
+    yield "rescore", "halves", (rng.standard_normal((1, 1_024), np.float32), halves, candidates), {}
+    queries, database = rng.integers(-1, 2, (9, 96)).astype(np.float32), codes(rng, CODES, 12)
+    some = {"mask": rng.random(CODES) < 0.8, "exclude": rng.integers(-1, CODES, 9)}
+    yield "topk_rescored", "random", (queries, database, 10), {}
+    yield "topk_rescored", "random", (queries, database, 1_000), some
+
+
 def large_cases(ops: Iterable[Op]) -> Iterator[tuple[Op, str, tuple[Any, ...], dict[str, Any]]]:
     """Op, kind, arguments, for those of the ops that have large cases."""
     rng = np.random.default_rng(1)
     named = {op.name: op for op in ops}
-    for make in (_searches, _batches, _matrices, _counts, _packing):
+    for make in (_searches, _batches, _matrices, _counts, _packing, _scores):
         for name, kind, args, kwargs in make(rng):
             if name in named:
                 yield named[name], kind, args, kwargs

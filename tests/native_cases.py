@@ -12,6 +12,7 @@ import inspect
 import struct
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,16 +21,10 @@ import torch
 from large_cases import large_cases
 from op_cases import BYTES, CODES, OPS, Op, as_tuple, assert_equal
 
-from fasthash._native import _C
 from fasthash.ops import reference
 
 # Op, what kind of inputs (for messages), arguments.
 Case = tuple[Op, str, tuple[Any, ...], dict[str, Any]]
-
-
-def native_ops() -> list[Op]:
-    """The ops that have a kernel of their own; the others are made of these in Python."""
-    return [op for op in OPS if hasattr(_C, op.name)]
 
 
 def small_cases(ops: Iterable[Op], widths: Iterable[int] = BYTES) -> Iterator[Case]:
@@ -63,10 +58,10 @@ class Writer:
         self._file.write(b"E")
 
     def _array(self, x: np.ndarray | torch.Tensor) -> int:
-        if isinstance(x, torch.Tensor):  # of the one type that NumPy does not have
-            assert x.dtype == torch.bfloat16
+        if isinstance(x, torch.Tensor) and x.dtype == torch.bfloat16:
             dtype, x = "bfloat16", x.view(torch.int16).numpy()
         else:
+            x = np.asarray(x)
             x = x.astype(x.dtype.newbyteorder("<"))
             dtype = x.dtype.str
         head = _text(dtype) + struct.pack(f"<I{x.ndim}q", x.ndim, *x.shape)
@@ -83,14 +78,23 @@ def _text(text: str) -> bytes:
 
 
 def _inputs(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments as kernels take them: whole numbers as int64, multi-hot labels packed, None left out."""
+    """Arguments as arrays that kernels take: multi-hot labels packed, None left out."""
     result = {}
     for name, value in arguments.items():
-        if value is None:
-            continue
-        x = value if isinstance(value, torch.Tensor) else np.asarray(value)
-        result[name] = reference.pack(x) if name.endswith("_labels") and x.ndim == 2 else x
+        if isinstance(value, float):
+            result[name] = np.asarray(value, dtype=np.float32)
+        elif name.endswith("_labels") and value.ndim == 2:
+            result[name] = reference.pack(value)
+        elif value is not None:
+            result[name] = np.asarray(value) if isinstance(value, int) else value
     return result
+
+
+def _in_numpy(value: Any) -> Any:
+    """An argument as the reference takes it."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
 
 
 def _about(kind: str, inputs: dict[str, Any]) -> str:
@@ -104,9 +108,10 @@ def write(path: Path, cases: Iterable[Case]) -> int:
     with path.open("wb") as file:
         writer = Writer(file)
         for op, kind, args, kwargs in cases:
-            arguments = inspect.signature(getattr(reference, op.name)).bind(*args, **kwargs).arguments
-            inputs = _inputs(arguments)
-            expected = as_tuple(op.expected(*args, **kwargs))
+            bound = inspect.signature(getattr(reference, op.name)).bind(*args, **kwargs)
+            bound.apply_defaults()
+            inputs = _inputs(bound.arguments)
+            expected = as_tuple(op.expected(*map(_in_numpy, args), **kwargs))
             if any(x.dtype.kind == "f" for x in expected):
                 got = op(*args, **kwargs)
                 assert_equal(got, expected, (op.name, kind))
@@ -118,6 +123,5 @@ def write(path: Path, cases: Iterable[Case]) -> int:
 
 
 if __name__ == "__main__":
-    ops = native_ops()
-    number = write(Path(sys.argv[1]), (case for cases in (small_cases(ops), large_cases(ops)) for case in cases))
+    number = write(Path(sys.argv[1]), chain(small_cases(OPS), large_cases(OPS)))
     print(f"{number} cases")
