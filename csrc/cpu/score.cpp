@@ -60,6 +60,7 @@ class Scorer {
     for (int64_t i = begin; i < end; ++i) {
       if (i + ahead_ < end) prefetch(candidates[i + ahead_]);
       if (!is_row(candidates[i])) {
+        if (candidates[i] != -1) seen_ |= kNoRow;
         scores[i] = kNoScore;
         continue;
       }
@@ -70,7 +71,7 @@ class Scorer {
     if (held > 0) write(rows, places, held, candidates, scores);
   }
 
-  bool met_spare_bits() const { return met_spare_bits_; }
+  int seen() const { return seen_; }
 
  private:
   bool is_row(int64_t candidate) const { return candidate >= 0 && candidate < documents_.rows; }
@@ -92,7 +93,7 @@ class Scorer {
     float sums[kScoreRows];
     level_.score_rows(prepared_.data(), rows, documents_.values, rescoring_.dim, sums);
     for (int r = 0; r < held; ++r) {
-      met_spare_bits_ |= (rows[r][bytes_ - 1] & spare_) != 0;
+      if ((rows[r][bytes_ - 1] & spare_) != 0) seen_ |= kSpareBits;
       const int64_t place = places[r];
       scores[place] = documents_.scale != nullptr ? sums[r] * documents_.scale[candidates[place]] : sums[r];
     }
@@ -103,30 +104,30 @@ class Scorer {
   const Documents& documents_;
   int64_t bytes_, ahead_;
   uint8_t spare_ = 0;
-  bool met_spare_bits_ = false;
+  int seen_ = 0;
   std::vector<float> prepared_;
 };
 
 }  // namespace
 
-bool rescore(const Rescoring& rescoring, const Documents& documents, float* scores, int threads) {
-  if (rescoring.rows == 0 || rescoring.count == 0) return false;
+int rescore(const Rescoring& rescoring, const Documents& documents, float* scores, int threads) {
+  if (rescoring.rows == 0 || rescoring.count == 0) return 0;
   const Level& chosen = level();
   // Tasks are parts of one query's candidates, or several queries.
   const int64_t most = std::max<int64_t>(kScoreRows, kElementsATask / rescoring.dim);
   const int64_t parts = (rescoring.count + most - 1) / most;
   const int64_t step = (rescoring.count + parts - 1) / parts;
   const int64_t batch = std::max<int64_t>(1, most / rescoring.count);
-  std::atomic<bool> met_spare_bits{false};
+  std::atomic<int> seen{0};
   parallel_for((rescoring.rows + batch - 1) / batch * parts, threads, [&](int64_t task) {
     Scorer scorer(chosen, rescoring, documents);
     const int64_t first = task / parts * batch, begin = task % parts * step;
     for (int64_t query = first; query < std::min(rescoring.rows, first + batch); ++query) {
       scorer.score(query, begin, std::min(rescoring.count, begin + step), scores);
     }
-    if (scorer.met_spare_bits()) met_spare_bits = true;
+    seen |= scorer.seen();
   });
-  return met_spare_bits;
+  return seen;
 }
 
 namespace {

@@ -35,9 +35,12 @@ struct Rescoring {
 };
 
 namespace cpu {
-// scores (rows, count). True when a candidate has a spare bit set (behind bit `dim` of its last byte); its score does
-// not show it.
-bool rescore(const Rescoring& rescoring, const Documents& documents, float* scores, int threads);
+// What a caller may want to refuse, seen on the way, as bits; no score shows it.
+inline constexpr int kSpareBits = 1;  // a candidate has a bit set behind bit `dim` of its code
+inline constexpr int kNoRow = 2;      // a candidate is neither -1 nor a row
+
+// scores (rows, count); returns what was seen.
+int rescore(const Rescoring& rescoring, const Documents& documents, float* scores, int threads);
 // order (rows, k), k <= count: places of the k best of each row's scores (rows, count), by higher score, then lower
 // candidate, then place. NaN counts as minus infinity; negative candidates come last.
 void score_order(const float* scores, const int64_t* candidates, int64_t rows, int64_t count, int64_t k, int64_t* order,
