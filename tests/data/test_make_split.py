@@ -20,7 +20,7 @@ def shares(a, b):
     return len(np.intersect1d(a, b))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(RULED), st.integers(0, 2**64 - 1))
 def test_parts_are_disjoint_and_have_the_published_counts(name, seed):
     protocol, split = PROTOCOLS[name], make_split(name, LABELS[name], seed)
@@ -43,7 +43,7 @@ def test_parts_are_disjoint_and_have_the_published_counts(name, seed):
     assert split.same_items == (protocol.searched == "queries")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(RULED), st.integers(0, 2**32), st.integers(0, 2**32))
 def test_the_seed_and_nothing_else_decides(name, one, other):
     first, again, second = (make_split(name, LABELS[name], seed) for seed in (one, one, other))

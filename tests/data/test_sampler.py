@@ -1,12 +1,11 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fasthash.data import TwoStreamSampler
 
 
-@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(1, 40), st.integers(1, 9), st.integers(1, 9), st.integers(0, 3))
 def test_each_stream_gives_every_item_once_a_pass(labelled_items, unlabelled_items, labelled, unlabelled, seed):
     sampler = TwoStreamSampler(

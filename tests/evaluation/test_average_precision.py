@@ -75,7 +75,7 @@ def short_lists(draw):
     return distances, relevance, draw(st.integers(1, items))
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80, derandomize=True)
 @given(case=short_lists(), divisor=st.sampled_from(DIVISORS))
 def test_expected_is_the_mean_over_all_orders(ranking, tie_orders, average_precision, case, divisor):
     distances, relevance, k = case
