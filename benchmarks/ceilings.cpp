@@ -77,8 +77,8 @@ uint64_t read_bytes(const uint8_t* data, int64_t size, int64_t ahead, int thread
     for (; at + 256 <= share.end; at += 256) {
       for (int i = 0; i < 4; ++i) {
         if (ahead != 0) {
-          __builtin_prefetch(
-              reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(at + ahead + 64 * i)));
+          __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(data) +
+                                                           static_cast<uintptr_t>(at + ahead + 64 * i)));
         }
         sums[i] += *reinterpret_cast<const Vector*>(data + at + 64 * i);
       }

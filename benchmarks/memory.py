@@ -1,4 +1,4 @@
-"""The most memory that an op holds beside its inputs and its result.
+"""The most memory that an op of calls.py holds beside its inputs and its result.
 
     python benchmarks/memory.py [--codes 1000000 10000000] [--queries 64] [--bits 256] [--threads 2] [--json]
 
@@ -15,60 +15,18 @@ import ctypes
 import json
 import multiprocessing
 import sys
-from collections.abc import Callable
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from calls import CALLS, Inputs, op_of
 from tables import table
 
 import fasthash
 
 BOUND = 32 << 20  # bytes a thread
 C = ctypes.CDLL(None)
-
-
-class Inputs:
-    """Arrays for all ops; `small` has a few of the rows."""
-
-    def __init__(self, codes: int, queries: int, bits: int) -> None:
-        rng = np.random.default_rng(0)
-        self.bits = bits
-        self.database = rng.integers(0, 256, (codes, bits // 8), dtype=np.uint8)
-        self.queries = rng.integers(0, 256, (queries, bits // 8), dtype=np.uint8)
-        self.database_labels, self.query_labels = rng.integers(0, 10, codes), rng.integers(0, 10, queries)
-
-    @property
-    def labels(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.query_labels, self.database_labels
-
-    @property
-    def floats(self) -> np.ndarray:
-        """Of the first tenth of the codes, since they take 32 times the memory."""
-        return fasthash.unpack(self.database[: max(1, len(self.database) // 10)], self.bits)
-
-    def radius(self, codes: int) -> int:
-        """Within which about that many codes lie."""
-        return int(fasthash.hamming_topk(self.queries[:1], self.database, min(codes, len(self.database)))[0][0, -1])
-
-
-# How to prepare each op; what comes back is what is measured. One line an op.
-OPS: dict[str, Callable[[Inputs], Callable[[], Any]]] = {
-    "hamming_topk, k = 10": lambda x: lambda: fasthash.hamming_topk(x.queries, x.database, 10),
-    "hamming_topk, k = 1000": lambda x: lambda: fasthash.hamming_topk(x.queries, x.database, 1000),
-    "hamming_topk, one query": lambda x: lambda: fasthash.hamming_topk(x.queries[:1], x.database, 10),
-    "hamming_range": lambda x: partial(fasthash.hamming_range, x.queries, x.database, x.radius(100)),
-    "hamming_distance": lambda x: lambda: fasthash.hamming_distance(x.queries[:8], x.database),
-    "label_overlap": lambda x: lambda: fasthash.label_overlap(x.queries[:8], x.database),
-    "hamming_histogram": lambda x: lambda: fasthash.hamming_histogram(x.queries, x.database),
-    "relevance_histogram": lambda x: lambda: fasthash.relevance_histogram(x.queries, x.database, *x.labels),
-    "average_precision_counts": lambda x: lambda: fasthash.average_precision_counts(x.queries, x.database, *x.labels),
-    "pack": lambda x: partial(fasthash.pack, x.floats),
-    "unpack": lambda x: lambda: fasthash.unpack(x.database[: len(x.database) // 10 + 1], x.bits),
-}
 
 
 def _status(field: str) -> int:
@@ -81,13 +39,14 @@ def _status(field: str) -> int:
 def _in_child(sender: Connection, name: str, codes: int, queries: int, bits: int, threads: int) -> None:
     torch.set_num_threads(threads)
     try:
-        OPS[name](Inputs(2000, queries, bits))()
-        call = OPS[name](Inputs(codes, queries, bits))
+        op = getattr(fasthash, op_of(name))
+        op(*CALLS[name](Inputs(2000, queries, bits)))
+        arguments = CALLS[name](Inputs(codes, queries, bits))
         if hasattr(C, "malloc_trim"):
             C.malloc_trim(0)  # memory that was freed but kept would serve the op unseen
         Path("/proc/self/clear_refs").write_text("5")
         before = _status("VmRSS")
-        result = call()
+        result = op(*arguments)
         peak = _status("VmHWM")
         parts = result if isinstance(result, tuple) else (result,)
         sender.send(peak - before - sum(part.nbytes for part in parts))
@@ -96,7 +55,7 @@ def _in_child(sender: Connection, name: str, codes: int, queries: int, bits: int
 
 
 def extra_bytes(name: str, codes: int, queries: int, bits: int, threads: int) -> int:
-    """Of one op, measured in a fork of this process."""
+    """Of one call, measured in a fork of this process."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_in_child, args=(sender, name, codes, queries, bits, threads))
@@ -114,13 +73,13 @@ def extra_bytes(name: str, codes: int, queries: int, bits: int, threads: int) ->
 
 
 def measure(codes: list[int], queries: int, bits: int, threads: int) -> dict[str, Any]:
-    """Bytes of every op at each number of codes. Only in a process that has computed nothing yet."""
+    """Bytes of every call at each number of codes. Only in a process that has computed nothing yet."""
     return {
         "queries": queries,
         "bits": bits,
         "threads": threads,
         "bytes": {
-            name: {str(count): extra_bytes(name, count, queries, bits, threads) for count in codes} for name in OPS
+            name: {str(count): extra_bytes(name, count, queries, bits, threads) for count in codes} for name in CALLS
         },
     }
 

@@ -135,7 +135,7 @@ def _ceilings(results: dict[str, Any]) -> str:
 def _machines(results: dict[str, Any]) -> str:
     """One line for each run that rows come from."""
     used = sorted({row["machine"] for row in results["rows"]})
-    return "\n".join(f"- {card_line(results['machines'][index])}" for index in used)
+    return "\n".join(dict.fromkeys(f"- {card_line(results['machines'][index])}" for index in used))
 
 
 def card_line(machine: dict[str, Any]) -> str:

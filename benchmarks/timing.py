@@ -11,7 +11,7 @@ Call = Callable[[], object]
 
 REST = 0.05  # seconds before each call: OpenMP's threads go on spinning for a moment after a peer has answered
 LEAST_REPEATS = 3
-LONG = 8.0  # seconds of one contestant in one cell, after which it has repeated enough
+LONG = 4.0  # seconds of one contestant in one cell, after which it has repeated enough
 
 
 def seconds_of(call: Call) -> float:
