@@ -7,6 +7,7 @@ add_library(fasthash_cpu STATIC
   csrc/cpu/pack.cpp
   csrc/cpu/distance.cpp
   csrc/cpu/topk.cpp
+  csrc/cpu/distinct.cpp
   csrc/cpu/range.cpp
   csrc/cpu/count.cpp
   csrc/cpu/level_scalar.cpp)

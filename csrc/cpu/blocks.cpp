@@ -6,8 +6,29 @@
 namespace fasthash::cpu {
 namespace {
 
-constexpr int64_t kBlockBytes = 8 * kMostCodes;
 constexpr int64_t kPrefetchBytes = 8 * 1024;
+constexpr int64_t kLineWords = 8;     // of a cache line
+constexpr int64_t kLeastToCopy = 16;  // queries for which a copy that starts at a cache line pays
+
+// Rows no longer than a word as words, one after another.
+template <class Word>
+void to_words(Codes table, const int64_t* indices, int64_t first, int64_t count, void* out) {
+  const auto width = static_cast<int64_t>(sizeof(Word));
+  const Word mask = ~Word{0} >> 8 * (width - table.bytes);
+  const int64_t last = table.rows * table.bytes - width;  // a whole word can be read up to here
+  auto* words = static_cast<uint8_t*>(out);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t at = (indices != nullptr ? indices[i] : first + i) * table.bytes;
+    Word word = 0;
+    if (at <= last) {
+      std::memcpy(&word, table.data + at, sizeof word);
+      word &= mask;
+    } else {
+      std::memcpy(&word, table.data + at, static_cast<size_t>(table.bytes));
+    }
+    std::memcpy(words + i * width, &word, sizeof word);
+  }
+}
 
 }  // namespace
 
@@ -24,6 +45,11 @@ std::vector<uint64_t> query_words(Codes queries, int64_t begin, int64_t end) {
 void interleave(const Level& level, Codes table, const int64_t* indices, int64_t first, int64_t count, uint64_t* out) {
   static const uint8_t zeros[kMaxBytes] = {};
   const int words = words_of(table.bytes);
+  if (table.bytes <= 8) {
+    to_words<uint64_t>(table, indices, first, count, out);
+    std::fill_n(out + count, -count & (kLanes - 1), 0);
+    return;
+  }
   for (int64_t i = 0; i < count; i += kLanes) {
     if (indices == nullptr) {
       // The processor's own prefetch loses the thread between blocks, which are read in bursts.
@@ -41,39 +67,59 @@ void interleave(const Level& level, Codes table, const int64_t* indices, int64_t
   }
 }
 
-BlockReader::BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end)
-    : level_(level), database_(database), mask_(mask), position_(begin), end_(end), words_(words_of(database.bytes)) {
+BlockReader::BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end,
+                         int64_t queries, bool narrow)
+    : level_(level),
+      database_(database),
+      mask_(mask),
+      position_(begin),
+      end_(end),
+      words_(words_of(database.bytes)),
+      narrow_(narrow) {
   const int64_t fitting = kBlockBytes / (8 * words_) / kLanes * kLanes;
   const int64_t needed = (end - begin + kLanes - 1) / kLanes * kLanes;
   capacity_ = std::max<int64_t>(kLanes, std::min(fitting, needed));
-  direct_ = database.bytes == 8 && mask == nullptr;
-  scratch_.resize(static_cast<size_t>((direct_ ? kLanes : capacity_) * words_));
+  direct_ = database.bytes == (narrow ? kNarrowBytes : 8) && mask == nullptr && queries < kLeastToCopy;
+  scratch_.resize(static_cast<size_t>((direct_ ? kLanes : capacity_) * words_ + kLineWords));
+  const auto offset = reinterpret_cast<uintptr_t>(scratch_.data()) / 8 % kLineWords;
+  groups_ = scratch_.data() + (kLineWords - offset) % kLineWords;
   if (mask_ != nullptr) indices_.resize(static_cast<size_t>(capacity_));
 }
 
-bool BlockReader::next(Block& block) {
-  if (mask_ != nullptr) {
-    int64_t count = 0;
-    for (; position_ < end_ && count < capacity_; ++position_) {
-      indices_[static_cast<size_t>(count)] = position_;  // overwritten when the row is masked
-      count += mask_[position_] != 0;
-    }
-    if (count == 0) return false;
-    interleave(level_, database_, indices_.data(), 0, count, scratch_.data());
-    block = {scratch_.data(), count, indices_[0], indices_.data()};
-    return true;
-  }
-  if (position_ >= end_) return false;
-  int64_t count = std::min(capacity_, end_ - position_);
-  if (direct_ && count >= kLanes) {
-    count = count / kLanes * kLanes;
-    // Unaligned is fine: the levels load it as bytes.
-    block = {reinterpret_cast<const uint64_t*>(database_.data + position_ * 8), count, position_, nullptr};
+void BlockReader::fill(const int64_t* indices, int64_t first, int64_t count) {
+  if (narrow_) {
+    to_words<uint32_t>(database_, indices, first, count, groups_);
   } else {
-    interleave(level_, database_, nullptr, position_, count, scratch_.data());
-    block = {scratch_.data(), count, position_, nullptr};
+    interleave(level_, database_, indices, first, count, groups_);
   }
-  position_ += count;
+}
+
+bool BlockReader::next(Block& block) {
+  block = {groups_, 0, position_};
+  if (mask_ != nullptr) {
+    for (; position_ < end_ && block.codes < capacity_; ++position_) {
+      indices_[static_cast<size_t>(block.codes)] = position_;  // overwritten when the row is masked
+      block.codes += mask_[position_] != 0;
+    }
+    if (block.codes == 0) return false;
+    block.first = indices_[0];
+    block.indices = indices_.data();
+    fill(indices_.data(), 0, block.codes);
+  } else {
+    if (position_ >= end_) return false;
+    block.codes = std::min(capacity_, end_ - position_);
+    const int64_t lanes = narrow_ ? kNarrowLanes : kLanes;
+    if (direct_ && block.codes >= lanes) {
+      block.codes = block.codes / lanes * lanes;
+      // Unaligned is fine: the levels load it as bytes.
+      block.groups = reinterpret_cast<const uint64_t*>(database_.data + position_ * database_.bytes);
+    } else {
+      fill(nullptr, position_, block.codes);
+    }
+    position_ += block.codes;
+  }
+  block.next = database_.data + position_ * database_.bytes;
+  block.next_bytes = std::min(capacity_, end_ - position_) * database_.bytes;
   return true;
 }
 

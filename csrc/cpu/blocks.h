@@ -23,22 +23,29 @@ void interleave(const Level& level, Codes table, const int64_t* indices, int64_t
 // Blocks fit the L1 cache, so that all queries of a batch can visit one before the next is made.
 class BlockReader {
  public:
-  BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end);
+  // `queries` will meet each block: for few of them, rows that lie as they should are not copied. `narrow`: blocks are
+  // to be narrow.
+  BlockReader(const Level& level, Codes database, const uint8_t* mask, int64_t begin, int64_t end, int64_t queries = 1,
+              bool narrow = false);
   // False at the end. The block lives until the next call.
   bool next(Block& block);
   // Codes of the largest block, rounded up to whole groups.
   int64_t capacity() const { return capacity_; }
 
  private:
+  void fill(const int64_t* indices, int64_t first, int64_t count);
+
   const Level& level_;
   Codes database_;
   const uint8_t* mask_;
   int64_t position_, end_;
   int words_;
   int64_t capacity_;
-  bool direct_;  // rows of eight bytes without a mask are interleaved as they lie
+  bool narrow_;
+  bool direct_;  // rows as long as a lane, without a mask, are a block as they lie
   std::vector<int64_t> indices_;
   std::vector<uint64_t> scratch_;
+  uint64_t* groups_;  // in scratch_, at the start of a cache line
 };
 
 }  // namespace fasthash::cpu

@@ -4,9 +4,8 @@
 //   partial(x)    counts per lane in a form that may be summed up to 31 times with add_partial
 //   finish(p)     that sum as 64-bit lanes
 //   negative(x)   one bit a lane: lane < 0
-//   store(x, p)   lanes to int64
+//   store(x, p)   lanes to signed integers
 //   interleave    eight rows to one group, or interleave_plain
-//   kCompresses   whether there is compress_keys, which writes the keys of all hits at once
 //
 // Everything stands in an anonymous namespace: each level keeps its own copy, compiled with its own flags.
 #pragma once
@@ -58,150 +57,6 @@ void count_block(const uint64_t* query, const Block& block, int words, uint16_t*
       const auto sum = count_lanes<V, Op>(query, block.groups + g * words * kLanes + half, words);
       V::store_u16(sum, out + g * kLanes + half);
     }
-  }
-}
-
-// Takes the codes of a group that lie below a query's threshold: the lanes of `hits`, whose distance - threshold stands
-// in `below`. True when the threshold was lowered.
-template <class V>
-inline bool append(Selection& selection, uint32_t hits, const int64_t* below, const Block& block, int64_t position) {
-  if constexpr (V::kCompresses) {
-    const bool plain = block.indices == nullptr && selection.exclude < 0 && position + V::kWide <= block.codes;
-    if (plain && selection.capacity - selection.size >= V::kWide) {
-      V::compress_keys(selection.keys + selection.size, hits, below, selection.threshold, block.first + position);
-      selection.size += __builtin_popcount(hits);
-      return false;
-    }
-  }
-  const int64_t threshold = selection.threshold;
-  for (; hits != 0; hits &= hits - 1) {
-    const int lane = __builtin_ctz(hits);
-    if (position + lane >= block.codes) break;
-    const int64_t index = block.indices != nullptr ? block.indices[position + lane] : block.first + position + lane;
-    const int64_t distance = below[lane] + threshold;
-    // make_room may have lowered the threshold since the hit was seen.
-    if (index == selection.exclude || distance >= selection.threshold) continue;
-    if (selection.size == selection.capacity) {
-      selection.make_room(&selection);
-      if (distance >= selection.threshold) continue;
-    }
-    selection.keys[selection.size++] = static_cast<uint64_t>(distance) << 48 | static_cast<uint64_t>(index);
-  }
-  return selection.threshold != threshold;
-}
-
-// Q queries in registers, with their words where W, the words of a code, is known at compile time (else W = 0).
-template <class V, int Q, int W>
-struct QueryBlock {
-  using Type = typename V::Type;
-
-  QueryBlock(const uint64_t* queries, int words, const Selection* selections)
-      : queries(queries), words(W != 0 ? W : words) {
-    for (int q = 0; q < Q; ++q) {
-      for (int w = 0; w < W; ++w) held[q][w] = V::broadcast(queries[q * W + w]);
-    }
-    read_thresholds(selections);
-  }
-
-  void read_thresholds(const Selection* selections) {
-    for (int q = 0; q < Q; ++q) bias[q] = V::broadcast(static_cast<uint64_t>(-selections[q].threshold));
-  }
-
-  // sum[q] = distance - threshold, lane by lane, so that a code to take is a negative lane.
-  __attribute__((always_inline)) void sums(const Block& block, int64_t position, Type* sum) const {
-    const uint64_t* group = block.groups + position / kLanes * words * kLanes + position % kLanes;
-    if constexpr (W != 0) {
-      for (int q = 0; q < Q; ++q) sum[q] = V::zero();
-      for (int w = 0; w < W; ++w) {
-        const Type code = V::load(group + w * kLanes);
-        for (int q = 0; q < Q; ++q) sum[q] = V::add_partial(sum[q], V::partial(V::bit_xor(code, held[q][w])));
-      }
-      for (int q = 0; q < Q; ++q) sum[q] = V::add(bias[q], V::finish(sum[q]));
-    } else {
-      for (int q = 0; q < Q; ++q) sum[q] = bias[q];
-      for (int w = 0; w < words;) {
-        const int end = words - w > kMostWordsOfPartial ? w + kMostWordsOfPartial : words;
-        Type partial[Q];
-        for (int q = 0; q < Q; ++q) partial[q] = V::zero();
-        for (; w < end; ++w) {
-          const Type code = V::load(group + w * kLanes);
-          for (int q = 0; q < Q; ++q) {
-            const Type bits = V::bit_xor(code, V::broadcast(queries[q * words + w]));
-            partial[q] = V::add_partial(partial[q], V::partial(bits));
-          }
-        }
-        for (int q = 0; q < Q; ++q) sum[q] = V::add(sum[q], V::finish(partial[q]));
-      }
-    }
-  }
-
-  const uint64_t* queries;
-  int words;
-  Type bias[Q];
-  Type held[Q][W != 0 ? W : 1];
-};
-
-// Two passes over a block. The first only notes where any query has a hit, one OR of sign bits for Q * V::kWide pairs,
-// and does so without a branch: hits come at random, and a wrong guess costs more than the second look. The second
-// counts those places again and takes the codes.
-template <class V, int Q, int W>
-void scan_queries(const uint64_t* queries, const Block& block, int words, Selection* selections) {
-  static_assert(Q * V::kWide <= 64);
-  QueryBlock<V, Q, W> held(queries, words, selections);
-  uint16_t places[kMostCodes / V::kWide];
-  int count = 0;
-  for (int64_t position = 0; position < block.codes; position += V::kWide) {
-    typename V::Type sum[Q];
-    held.sums(block, position, sum);
-    typename V::Type any = sum[0];
-    for (int q = 1; q < Q; ++q) any = V::bit_or(any, sum[q]);
-    places[count] = static_cast<uint16_t>(position);
-    count += V::negative(any) != 0;
-  }
-  for (int i = 0; i < count; ++i) {
-    typename V::Type sum[Q];
-    held.sums(block, places[i], sum);
-    int64_t below[Q][V::kWide];
-    uint64_t hits = 0;
-    for (int q = 0; q < Q; ++q) {
-      V::store(sum[q], below[q]);
-      hits |= uint64_t{V::negative(sum[q])} << q * V::kWide;
-    }
-    constexpr uint64_t kOne = (uint64_t{1} << V::kWide) - 1;
-    bool lowered = false;
-    while (hits != 0) {
-      const int q = __builtin_ctzll(hits) / V::kWide;
-      const auto own = static_cast<uint32_t>(hits >> q * V::kWide & kOne);
-      lowered |= append<V>(selections[q], own, below[q], block, places[i]);
-      hits &= ~(kOne << q * V::kWide);
-    }
-    if (lowered) held.read_thresholds(selections);
-  }
-}
-
-template <class V, int W>
-void scan_words(const uint64_t* queries, int count, const Block& block, int words, Selection* selections) {
-  constexpr int kQueries = V::queries_at_once(W);
-  int q = 0;
-  for (; q + kQueries <= count; q += kQueries) {
-    scan_queries<V, kQueries, W>(queries + q * words, block, words, selections + q);
-  }
-  for (; q < count; ++q) scan_queries<V, 1, W>(queries + q * words, block, words, selections + q);
-}
-
-template <class V>
-void scan(const uint64_t* queries, int count, const Block& block, int words, Selection* selections) {
-  switch (words) {
-    case 1:
-      return scan_words<V, 1>(queries, count, block, words, selections);
-    case 2:
-      return scan_words<V, 2>(queries, count, block, words, selections);
-    case 3:
-      return scan_words<V, 3>(queries, count, block, words, selections);
-    case 4:
-      return scan_words<V, 4>(queries, count, block, words, selections);
-    default:
-      return scan_words<V, 0>(queries, count, block, words, selections);
   }
 }
 
@@ -281,9 +136,11 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
 
 }  // namespace
 
-// Defines the exported table of a level source.
-#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                                  \
-  const Level VARIABLE = {NAME,          COMPILED_FOR, V::interleave, count_block<V, Xor>, count_block<V, And>, \
-                          count_at_most, scan<V>,      sign_words<V>, unpack_bytes,        widen}
+// Defines the exported table of a level source, which includes scan_kernel.h. V::Narrow has lanes of 32 bits.
+#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                       \
+  const Level VARIABLE = {                                                                           \
+      NAME,          COMPILED_FOR, V::interleave,          count_block<V, Xor>, count_block<V, And>, \
+      count_at_most, scan<V>,      scan_narrow<V::Narrow>, sign_words<V>,       unpack_bytes,        \
+      widen}
 
 }  // namespace fasthash::cpu

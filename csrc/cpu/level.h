@@ -9,7 +9,10 @@ namespace fasthash::cpu {
 // Codes are met in groups of eight, word by word: group g holds word w of its eight codes at groups[(g *
 // words + w) * 8].
 inline constexpr int kLanes = 8;
-inline constexpr int kMostCodes = 4096;  // of a block
+inline constexpr int kNarrowLanes = 16;
+inline constexpr int kNarrowBytes = 4;              // the widest code of a narrow block
+inline constexpr int kBlockBytes = 1 << 15;         // of codes: fits the L1 cache
+inline constexpr int kMostCodes = kBlockBytes / 8;  // of a block
 
 // One query's candidates during a scan in index order.
 struct Selection {
@@ -25,16 +28,18 @@ struct Selection {
 // A run of interleaved codes.
 struct Block {
   const uint64_t* groups;
-  int64_t codes;           // the last group may be partly padding
-  int64_t first;           // index of the first code
-  const int64_t* indices;  // index of each code, or null: first, first + 1, ...
+  int64_t codes;                     // the last group may be partly padding
+  int64_t first;                     // index of the first code
+  const int64_t* indices = nullptr;  // index of each code, or null: first, first + 1, ...
+  const uint8_t* next = nullptr;     // rows that will be read after this block, to be prefetched
+  int64_t next_bytes = 0;
 };
 
 struct Level {
   const char* name;
   const char* compiled_for;  // instruction sets that the compiler had for this source
 
-  // Eight rows of `bytes` bytes -> one group; the bytes behind a row are neither read nor taken.
+  // Eight rows of `bytes` > 8 bytes -> one group; the bytes behind a row are neither read nor taken.
   void (*interleave)(const uint8_t* const* rows, int64_t bytes, uint64_t* group);
   // out[i] = popcount(query ^ code i), all groups in full (out has room for them).
   void (*distances)(const uint64_t* query, const Block& block, int words, uint16_t* out);
@@ -44,6 +49,8 @@ struct Level {
   int64_t (*count_at_most)(const uint16_t* values, int64_t count, uint16_t most);
   // Appends to each query's selection the codes below its threshold. queries: (count, words).
   void (*scan)(const uint64_t* queries, int count, const Block& block, int words, Selection* selections);
+  // The same for narrow blocks.
+  void (*scan_narrow)(const uint32_t* queries, int count, const Block& block, Selection* selections);
   // 64 elements -> 64 bits, element 0 lowest: value - 1 < limit as unsigned integers of `width` bytes.
   // Handles bits / 64 full words of a row.
   void (*sign_words)(const void* row, int width, int64_t limit, int64_t words, uint64_t* out);

@@ -1,15 +1,20 @@
 // AVX2: popcount by table look-up of nibbles; sums stay in bytes for up to 31 words.
 #include <immintrin.h>
 
-#include "kernels.h"
+#include "scan_kernel.h"
 
 namespace fasthash::cpu {
 namespace {
 
+struct Avx2Narrow;
+
 struct Avx2 {
+  using Narrow = Avx2Narrow;
   using Type = __m256i;
+  using Word = uint64_t;
+  using Lane = int64_t;
   static constexpr int kWide = 4;
-  static constexpr bool kCompresses = false;
+  static constexpr bool kExact = false;
   static constexpr int queries_at_once(int) { return 4; }
 
   static Type zero() { return _mm256_setzero_si256(); }
@@ -97,6 +102,21 @@ struct Avx2 {
       return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(hit)));
     }
   }
+};
+
+struct Avx2Narrow : Avx2 {
+  using Word = uint32_t;
+  using Lane = int32_t;
+  static constexpr int kWide = 8;
+
+  static Type load(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Type broadcast(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
+  static Type add(Type a, Type b) { return _mm256_add_epi32(a, b); }
+  static Type finish(Type x) {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(x, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+  }
+  static uint32_t negative(Type x) { return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(x))); }
+  static void store(Type x, int32_t* out) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), x); }
 };
 
 }  // namespace

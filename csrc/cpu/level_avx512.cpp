@@ -1,15 +1,36 @@
 // AVX-512 with VPOPCNTDQ: a popcount instruction for eight 64-bit lanes.
 #include <immintrin.h>
 
-#include "kernels.h"
+#include "scan_kernel.h"
 
 namespace fasthash::cpu {
 namespace {
 
-struct Avx512 {
+struct Avx512Narrow {
   using Type = __m512i;
+  using Word = uint32_t;
+  using Lane = int32_t;
+  static constexpr int kWide = 16;
+  static constexpr bool kExact = true;
+  static constexpr int queries_at_once(int) { return 4; }
+
+  static Type load(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static Type broadcast(uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
+  static Type bit_xor(Type a, Type b) { return _mm512_xor_si512(a, b); }
+  static Type bit_or(Type a, Type b) { return _mm512_or_si512(a, b); }
+  static Type partial(Type x) { return _mm512_popcnt_epi32(x); }
+  static Type add_partial(Type a, Type b) { return _mm512_add_epi32(a, b); }
+  static uint32_t negative(Type x) { return _mm512_cmplt_epi32_mask(x, _mm512_setzero_si512()); }
+  static void store(Type x, int32_t* out) { _mm512_storeu_si512(out, x); }
+};
+
+struct Avx512 {
+  using Narrow = Avx512Narrow;
+  using Type = __m512i;
+  using Word = uint64_t;
+  using Lane = int64_t;
   static constexpr int kWide = 8;
-  static constexpr bool kCompresses = true;
+  static constexpr bool kExact = true;
   // As many queries as fit the 32 registers with their words, sums and thresholds.
   static constexpr int queries_at_once(int words) {
     return words == 1 ? 8 : words == 2 ? 6 : words == 3 ? 5 : words == 4 ? 4 : 8;
@@ -35,15 +56,7 @@ struct Avx512 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi64_epi16(x));
   }
 
-  // Eight keys are written, those after the hits are overwritten later.
-  static void compress_keys(uint64_t* keys, uint32_t hits, const int64_t* below, int64_t threshold, int64_t first) {
-    const Type distance = _mm512_add_epi64(_mm512_loadu_si512(below), _mm512_set1_epi64(threshold));
-    const Type index = _mm512_add_epi64(_mm512_set1_epi64(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
-    const Type key = _mm512_or_si512(_mm512_slli_epi64(distance, 48), index);
-    _mm512_storeu_si512(keys, _mm512_maskz_compress_epi64(static_cast<__mmask8>(hits), key));
-  }
   static void interleave(const uint8_t* const* rows, int64_t bytes, uint64_t* group) {
-    if (bytes <= 8) return interleave_plain(rows, bytes, group);
     for (int64_t done = 0; done < bytes; done += 32, group += 4 * kLanes) {
       const int64_t left = bytes - done < 32 ? bytes - done : 32;
       transpose(rows, done, static_cast<__mmask32>(~uint64_t{0} >> (64 - left)), static_cast<int>((left + 7) / 8),

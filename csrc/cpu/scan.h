@@ -66,9 +66,19 @@ class Cut {
 // Offers every code of the task to the selections of its queries, whose words are `queries`, in index order.
 inline void scan(const Level& level, const std::vector<uint64_t>& queries, Codes database, Filter filter,
                  const Task& task, std::vector<Selection>& selections) {
-  BlockReader reader(level, database, filter.mask, task.begin, task.end);
-  for (Block block; reader.next(block);) {
-    level.scan(queries.data(), static_cast<int>(selections.size()), block, words_of(database.bytes), selections.data());
+  const auto count = static_cast<int>(selections.size());
+  const bool narrow = database.bytes <= kNarrowBytes;
+  std::vector<uint32_t> narrow_queries(narrow ? queries.size() : 0);
+  std::transform(queries.begin(), queries.begin() + static_cast<int64_t>(narrow_queries.size()), narrow_queries.begin(),
+                 [](uint64_t word) { return static_cast<uint32_t>(word); });
+  BlockReader reader(level, database, filter.mask, task.begin, task.end, count, narrow);
+  const auto wants = [](const Selection& selection) { return selection.threshold > 0; };
+  for (Block block; reader.next(block) && std::any_of(selections.begin(), selections.end(), wants);) {
+    if (narrow) {
+      level.scan_narrow(narrow_queries.data(), count, block, selections.data());
+    } else {
+      level.scan(queries.data(), count, block, words_of(database.bytes), selections.data());
+    }
   }
 }
 

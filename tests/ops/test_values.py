@@ -30,12 +30,12 @@ def test_every_public_op_is_listed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["random", "clustered", "equal", "falling"])
-@pytest.mark.parametrize("queries", [1, 5, 70])
+@pytest.mark.parametrize(("queries", "bytes_"), [(1, 3), (5, 3), (70, 3), (5, 8), (5, 40)])
 def test_large_searches_do_not_depend_on_threads(
-    kind: str, queries: int, cpu_level: str, torch_threads: None, rng: np.random.Generator
+    kind: str, queries: int, bytes_: int, cpu_level: str, torch_threads: None, rng: np.random.Generator
 ) -> None:
     """Large enough to be cut into batches of queries and parts of the database."""
-    bytes_, m = 3, 70_000
+    m = 70_000
     database = clustered(rng, m, bytes_) if kind == "clustered" else codes(rng, m, bytes_)
     search = codes(rng, queries, bytes_)
     if kind == "equal":
@@ -46,14 +46,40 @@ def test_large_searches_do_not_depend_on_threads(
     mask = rng.random(m) < 0.9
     distance = reference.hamming_distance(search, database)
     nearest = [reference.hamming_topk(search, database, k, mask=mask) for k in (10, 3000)]
-    within = reference.hamming_range(search, database, 7)
+    radius = 3 * bytes_ - 2
+    within = reference.hamming_range(search, database, radius)
     for threads in (1, 2, 3, 7):
         torch.set_num_threads(threads)
         for k, expected in zip((10, 3000), nearest, strict=True):
             assert_equal(fasthash.hamming_topk(search, database, k, mask=mask), expected, (threads, k))
-        assert_equal(fasthash.hamming_range(search, database, 7), within, threads)
+        assert_equal(fasthash.hamming_range(search, database, radius), within, threads)
         histogram = fasthash.hamming_histogram(search, database)
-        np.testing.assert_array_equal(histogram, [np.bincount(row, minlength=25) for row in distance])
+        np.testing.assert_array_equal(histogram, [np.bincount(row, minlength=8 * bytes_ + 1) for row in distance])
+
+
+@pytest.mark.parametrize("bytes_", [1, 2, 5, 8, 9, 33])
+def test_many_queries_over_few_distinct_codes(
+    bytes_: int, cpu_level: str, torch_threads: None, rng: np.random.Generator
+) -> None:
+    """So many that top-k groups equal rows first; some codes have a single row, which may be the excluded one."""
+    m, q = 4_500, 260
+    database = codes(rng, 200, bytes_)[(200 * rng.random(m) ** 4).astype(int)]
+    search = np.concatenate([database[:50], codes(rng, q - 50, bytes_)])
+    mask, exclude = rng.random(m) < 0.7, np.concatenate([np.arange(50), rng.integers(-1, m, q - 50)])
+    few = mask & (np.arange(m) < 400)
+    torch.set_num_threads(1)
+    for k, filters in (
+        (1, {}),
+        (1, {"exclude": exclude}),
+        (900, {"mask": mask, "exclude": exclude}),
+        (500, {"mask": few}),
+    ):
+        expected = reference.hamming_topk(search, database, k, **filters)
+        assert_equal(fasthash.hamming_topk(search, database, k, **filters), expected, (k, filters))
+    torch.set_num_threads(2)
+    distances, indices = fasthash.hamming_topk(np.tile(search, (2, 1)), database, k, mask=few)
+    assert_equal((distances[:q], indices[:q]), expected)
+    assert_equal((distances[q:], indices[q:]), expected)
 
 
 def test_a_sample_that_misleads(cpu_level: str, rng: np.random.Generator) -> None:
