@@ -59,7 +59,7 @@ class Cell:
 
     def smaller(self) -> Cell:
         """The same with fewer queries and codes, to try a contestant on."""
-        return replace(self, queries=min(self.queries, 16), codes=min(self.codes, max(50_000, 10 * self.k)))
+        return replace(self, queries=min(self.queries, 16), codes=min(self.codes, max(50_000, 100 * self.k)))
 
 
 def _top_k(group: str, data: str, bits: int, queries: int, codes: int, k: int) -> Cell:
@@ -160,7 +160,7 @@ def real_path(name: str) -> Path:
 @lru_cache(maxsize=4)
 def real_codes(name: str, bits: int) -> tuple[np.ndarray, np.ndarray]:
     with np.load(real_path(name)) as arrays:
-        return arrays[f"query_{bits}"], arrays[f"database_{bits}"]
+        return np.ascontiguousarray(arrays[f"query_{bits}"]), np.ascontiguousarray(arrays[f"database_{bits}"])
 
 
 def _random(rng: np.random.Generator, rows: int, bits: int) -> np.ndarray:
