@@ -59,7 +59,7 @@ class Cell:
 
     def smaller(self) -> Cell:
         """The same with fewer queries and codes, to try a contestant on."""
-        return replace(self, queries=min(self.queries, 16), codes=min(self.codes, max(50_000, 100 * self.k)))
+        return replace(self, queries=min(self.queries, 64), codes=min(self.codes, max(50_000, 100 * self.k)))
 
 
 def _top_k(group: str, data: str, bits: int, queries: int, codes: int, k: int) -> Cell:

@@ -105,6 +105,19 @@ def measured_memory(options: argparse.Namespace) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+def save(results: dict[str, Any], path: Path) -> None:
+    """A line for each row. Machines that no row comes from any more are left out, but for the last."""
+    last = len(results["machines"]) - 1
+    used = sorted({row["machine"] for row in results["rows"]} | {last})
+    results["machines"] = [results["machines"][index] for index in used]
+    for row in results["rows"]:
+        row["machine"] = used.index(row["machine"])
+    rows = ",\n".join(json.dumps(row) for row in results["rows"])
+    others = json.dumps({name: value for name, value in results.items() if name != "rows"}, indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'{{"rows": [\n{rows}\n],\n{others.removeprefix("{")}\n')
+
+
 def main() -> None:
     options = parse()
     path = options.results / "peers.json"
@@ -112,8 +125,7 @@ def main() -> None:
     results = json.loads(path.read_text()) if keep and path.exists() else {"machines": [], "rows": []}
     if not options.table:
         run(options, results)
-        options.results.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(results, indent=1) + "\n")
+        save(results, path)
         if reason := plot.why_not(results):
             print(f"no picture: {reason}")
         else:
@@ -123,7 +135,7 @@ def main() -> None:
         print("filled in:", ", ".join(report.fill(Path(options.table), made)))
         return
     print("\n" + "\n\n".join(f"{name}\n\n{text}" for name, text in made.items()))
-    print("\nMilliseconds: median (least to most).")
+    print("\nMilliseconds: median (least to most), or median ± half of what lies between the quartiles.")
     print("\n".join(report.not_run(results)))
     if not options.table:
         print(f"written to {options.results}")

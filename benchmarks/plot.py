@@ -56,12 +56,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes.plot(*zip(*drawn, strict=True), "--", color="0.4", label=label)
     for name in dict.fromkeys(name for row in rows for name in row["contestants"] if not is_bound(name)):
         points = [
-            (row["bits"], *(gbit_pairs(row, entry[figure]) for figure in ("median", "most", "least")))
+            (row["bits"], *(gbit_pairs(row, seconds) for seconds in (entry["median"], *entry["quartiles"])))
             for row in rows
             if "median" in (entry := row["contestants"].get(name, {}))
         ]
         if points:
-            bits, median, low, high = zip(*points, strict=True)
+            bits, median, high, low = zip(*points, strict=True)
             line = axes.plot(bits, median, marker="o", linewidth=2.5 if name == "fasthash" else 1.2, label=name)
             axes.fill_between(bits, low, high, color=line[0].get_color(), alpha=0.12, linewidth=0)
     axes.set_xscale("log", base=2)
@@ -73,8 +73,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
     axes.grid(alpha=0.3)
     first = rows[0]
     axes.set_title(
-        f"top-k, {first['queries']:,} queries, {first['codes']:,} codes, k = {first['k']:,}: median, least to most"
+        f"top-k, {first['queries']:,} queries, {first['codes']:,} codes, k = {first['k']:,}: medians and quartiles"
     )
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -16,7 +16,7 @@ GIGA = 1e9
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Every table that these results can fill, by name."""
-    top_k = [row for row in results["rows"] if row["op"] == "hamming_topk"]
+    top_k = sorted((row for row in results["rows"] if row["op"] == "hamming_topk"), key=_place)
     others = [row for row in results["rows"] if row["op"] != "hamming_topk"]
     made = {
         "bars": _bars(results),
@@ -30,6 +30,11 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     return {name: text for name, text in made.items() if text}
 
 
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Random codes first, then by sizes: cells may have been run in any order."""
+    return row["data"] != "random", row["data"], row["k"], row["queries"], row["codes"], row["bits"]
+
+
 def _bars(results: dict[str, Any]) -> str:
     found = [[v.case, v.aim, v.measured, "yes" if v.holds else "no"] for v in verdicts(results)]
     return table(["case", "aim", "measured", "holds"], found, left=4) if found else ""
@@ -40,9 +45,18 @@ def _case(row: dict[str, Any]) -> list[str]:
 
 
 def _times(entry: dict[str, Any]) -> str:
+    """Median and extremes."""
     if "not_run" in entry:
         return f"not run: {entry['not_run']}"
     return f"{1e3 * entry['median']:.1f} ({1e3 * entry['least']:.1f} to {1e3 * entry['most']:.1f})"
+
+
+def _median(entry: dict[str, Any]) -> str:
+    """Median, and half of what lies between the quartiles."""
+    if "not_run" in entry:
+        return f"not run: {entry['not_run']}"
+    first, third = entry["quartiles"]
+    return f"{1e3 * entry['median']:.1f} ±{(third - first) / 2 / entry['median']:.0%}"
 
 
 def gbit_pairs(row: dict[str, Any], seconds: float) -> float:
@@ -92,7 +106,7 @@ def _top_k(results: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 
 def _contestants(rows: list[dict[str, Any]]) -> str:
-    """Medians of everyone, or why there is none."""
+    """Everyone, or why not."""
     names = list(dict.fromkeys(name for row in rows for name in row["contestants"]))
     if not names:
         return ""
@@ -101,9 +115,11 @@ def _contestants(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         if "median" not in row["contestants"].get("fasthash", {}):
             continue
-        case = _case(row) if row["op"] == "hamming_topk" else [f"{row['op']}, {row['data']}", *_case(row)[1:3]]
+        case = _case(row)
+        if row["op"] != "hamming_topk":
+            case = [f"{row['op']}, {row['data']}, {row['bits']} bits", f"{row['queries'] or ''}", f"{row['codes']:,}"]
         lines.append(
-            [*case, *(_times(row["contestants"][name]) if name in row["contestants"] else "" for name in names)]
+            [*case, *(_median(row["contestants"][name]) if name in row["contestants"] else "" for name in names)]
         )
     first = ["codes", "queries", "database", "k"]
     if rows[0]["op"] != "hamming_topk":
@@ -141,8 +157,9 @@ def _machines(results: dict[str, Any]) -> str:
 def card_line(machine: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if name != "fasthash")
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, level {machine['cpu_level']}, "
-        f"{machine['compiler']}, Python {machine['python']}; {versions}; commit {machine['commit']}, {machine['date']}"
+        f"{machine['cpu']}, {machine['cores']} cores, level {machine['cpu_level']}, {machine['threads']} threads, "
+        f"{machine['scheduling']} scheduling; {machine['compiler']}, Python {machine['python']}, {versions}; "
+        f"commit {machine['commit']}, {machine['date']}"
     )
 
 

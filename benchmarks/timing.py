@@ -29,7 +29,7 @@ def take_turns(calls: dict[str, Call], repeats: int) -> dict[str, list[float]]:
             if len(own) >= LEAST_REPEATS and sum(own) > LONG:
                 continue
             time.sleep(REST)
-            own.append(seconds_of(call))
+            own.append(round(seconds_of(call), 7))
     return seconds
 
 
