@@ -6,7 +6,6 @@
 namespace fasthash::cpu {
 namespace {
 
-constexpr int64_t kPrefetchBytes = 8 * 1024;
 constexpr int64_t kLineWords = 8;     // of a cache line
 constexpr int64_t kLeastToCopy = 16;  // queries for which a copy that starts at a cache line pays
 
@@ -50,14 +49,12 @@ void interleave(const Level& level, Codes table, const int64_t* indices, int64_t
     std::fill_n(out + count, -count & (kLanes - 1), 0);
     return;
   }
-  for (int64_t i = 0; i < count; i += kLanes) {
-    if (indices == nullptr) {
-      // The processor's own prefetch loses the thread between blocks, which are read in bursts.
-      const auto ahead = reinterpret_cast<uintptr_t>(table.data) + (first + i) * table.bytes + kPrefetchBytes;
-      for (int64_t line = 0; line < kLanes * table.bytes; line += 64) {
-        __builtin_prefetch(reinterpret_cast<const void*>(ahead + line));
-      }
-    }
+  int64_t done = 0;
+  if (indices == nullptr) {
+    done = count / kLanes * kLanes;
+    level.interleave_run(table.data + first * table.bytes, done / kLanes, table.bytes, out);
+  }
+  for (int64_t i = done; i < count; i += kLanes) {
     const uint8_t* rows[kLanes];
     for (int lane = 0; lane < kLanes; ++lane) {
       const int64_t row = i + lane < count ? (indices != nullptr ? indices[i + lane] : first + i + lane) : -1;
@@ -76,7 +73,7 @@ BlockReader::BlockReader(const Level& level, Codes database, const uint8_t* mask
       end_(end),
       words_(words_of(database.bytes)),
       narrow_(narrow) {
-  const int64_t fitting = kBlockBytes / (8 * words_) / kLanes * kLanes;
+  const int64_t fitting = (queries < kLeastToCopy ? kBlockBytes / 4 : kBlockBytes) / (8 * words_) / kLanes * kLanes;
   const int64_t needed = (end - begin + kLanes - 1) / kLanes * kLanes;
   capacity_ = std::max<int64_t>(kLanes, std::min(fitting, needed));
   direct_ = database.bytes == (narrow ? kNarrowBytes : 8) && mask == nullptr && queries < kLeastToCopy;

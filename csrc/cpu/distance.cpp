@@ -5,33 +5,31 @@
 
 #include "blocks.h"
 #include "dispatch.h"
+#include "memory.h"
 #include "threads.h"
 
 namespace fasthash::cpu {
 namespace {
 
-using CountBlock = void (*)(const uint64_t*, const Block&, int, uint16_t*);
+using CountRows = decltype(Level::distance_rows);
 
 constexpr int64_t kQueriesATask = 64;
 constexpr int64_t kCodesATask = 1 << 16;
 
 // Tasks are tiles of the matrix: rows of `a` times a run of `b`.
-void matrix(const Level& chosen, CountBlock count, Codes a, Codes b, int32_t* out, int threads) {
+void matrix(const Level& chosen, CountRows count, Codes a, Codes b, int32_t* out, int threads) {
   const int64_t row_tiles = (a.rows + kQueriesATask - 1) / kQueriesATask;
   const int64_t column_tiles = (b.rows + kCodesATask - 1) / kCodesATask;
   const int words = words_of(a.bytes);
+  expect_large(out, a.rows * b.rows * 4);
   parallel_for(row_tiles * column_tiles, threads, [&](int64_t task) {
     const int64_t row = task / column_tiles * kQueriesATask;
     const int64_t row_end = std::min(a.rows, row + kQueriesATask);
     const int64_t column = task % column_tiles * kCodesATask;
     const std::vector<uint64_t> queries = query_words(a, row, row_end);
-    BlockReader reader(chosen, b, nullptr, column, std::min(b.rows, column + kCodesATask));
-    std::vector<uint16_t> counts(static_cast<size_t>(reader.capacity()));
+    BlockReader reader(chosen, b, nullptr, column, std::min(b.rows, column + kCodesATask), row_end - row);
     for (Block block; reader.next(block);) {
-      for (int64_t i = row; i < row_end; ++i) {
-        count(&queries[static_cast<size_t>((i - row) * words)], block, words, counts.data());
-        chosen.widen(counts.data(), block.codes, out + i * b.rows + block.first);
-      }
+      count(queries.data(), static_cast<int>(row_end - row), block, words, out + row * b.rows + block.first, b.rows);
     }
   });
 }
@@ -40,12 +38,12 @@ void matrix(const Level& chosen, CountBlock count, Codes a, Codes b, int32_t* ou
 
 void hamming_distance(Codes a, Codes b, int32_t* out, int threads) {
   const Level& chosen = level();
-  matrix(chosen, chosen.distances, a, b, out, threads);
+  matrix(chosen, chosen.distance_rows, a, b, out, threads);
 }
 
 void label_overlap(Codes a, Codes b, int32_t* out, int threads) {
   const Level& chosen = level();
-  matrix(chosen, chosen.overlaps, a, b, out, threads);
+  matrix(chosen, chosen.overlap_rows, a, b, out, threads);
 }
 
 }  // namespace fasthash::cpu

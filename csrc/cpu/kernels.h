@@ -18,6 +18,8 @@
 namespace fasthash::cpu {
 namespace {
 
+constexpr int kPrefetchBytes = 4096;  // the processor's own prefetch ends at a page
+
 constexpr int kMostWordsOfPartial = 31;  // 31 * 8 bits fit a byte, which is how AVX2 and NEON keep partial sums
 
 struct Xor {
@@ -82,6 +84,16 @@ inline void interleave_plain(const uint8_t* const* rows, int64_t bytes, uint64_t
   }
 }
 
+template <class V>
+void interleave_run(const uint8_t* rows, int64_t groups, int64_t bytes, uint64_t* out) {
+  for (int64_t g = 0; g < groups; ++g, rows += kLanes * bytes, out += (bytes + 7) / 8 * kLanes) {
+    for (int64_t line = 0; line < kLanes * bytes; line += 64) __builtin_prefetch(rows + kPrefetchBytes + line);
+    const uint8_t* group[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) group[lane] = rows + lane * bytes;
+    V::interleave(group, bytes, out);
+  }
+}
+
 inline int64_t count_at_most(const uint16_t* values, int64_t count, uint16_t most) {
   int64_t result = 0;
   for (int64_t i = 0; i < count;) {
@@ -91,10 +103,6 @@ inline int64_t count_at_most(const uint16_t* values, int64_t count, uint16_t mos
     result += part;
   }
   return result;
-}
-
-inline void widen(const uint16_t* in, int64_t count, int32_t* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = in[i];
 }
 
 // value - 1 < limit, element by element.
@@ -117,6 +125,7 @@ template <class V>
 void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64_t* out) {
   const auto* bytes = static_cast<const uint8_t*>(row);
   for (int64_t w = 0; w < words; ++w, bytes += 64 * width) {
+    for (int line = 0; line < width; ++line) __builtin_prefetch(bytes + kPrefetchBytes + 64 * line);
     switch (width) {
       case 1:
         out[w] = V::template sign_word<uint8_t>(bytes, limit);
@@ -136,11 +145,11 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
 
 }  // namespace
 
-// Defines the exported table of a level source, which includes scan_kernel.h. V::Narrow has lanes of 32 bits.
-#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                       \
-  const Level VARIABLE = {                                                                           \
-      NAME,          COMPILED_FOR, V::interleave,          count_block<V, Xor>, count_block<V, And>, \
-      count_at_most, scan<V>,      scan_narrow<V::Narrow>, sign_words<V>,       unpack_bytes,        \
-      widen}
+// Defines the exported table of a level source, which includes the other kernels. V::Narrow has lanes of 32 bits.
+#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                                       \
+  const Level VARIABLE = {                                                                                           \
+      NAME,           COMPILED_FOR,        V::interleave, interleave_run<V>, count_block<V, Xor>,    matrix<V, Xor>, \
+      matrix<V, And>, count_block<V, And>, count_at_most, scan<V>,           scan_narrow<V::Narrow>, sign_words<V>,  \
+      unpack_bytes}
 
 }  // namespace fasthash::cpu

@@ -41,8 +41,15 @@ struct Level {
 
   // Eight rows of `bytes` > 8 bytes -> one group; the bytes behind a row are neither read nor taken.
   void (*interleave)(const uint8_t* const* rows, int64_t bytes, uint64_t* group);
+  // The same of `groups` times eight rows that follow one another.
+  void (*interleave_run)(const uint8_t* rows, int64_t groups, int64_t bytes, uint64_t* out);
   // out[i] = popcount(query ^ code i), all groups in full (out has room for them).
   void (*distances)(const uint64_t* query, const Block& block, int words, uint16_t* out);
+  // out[q * stride + i] = popcount(query q ^ code i), for the codes alone. queries: (count, words).
+  void (*distance_rows)(const uint64_t* queries, int count, const Block& block, int words, int32_t* out,
+                        int64_t stride);
+  // The same of query & code.
+  void (*overlap_rows)(const uint64_t* queries, int count, const Block& block, int words, int32_t* out, int64_t stride);
   // out[i] = popcount(query & code i).
   void (*overlaps)(const uint64_t* query, const Block& block, int words, uint16_t* out);
   // How many of the values are at most `most`.
@@ -56,8 +63,6 @@ struct Level {
   void (*sign_words)(const void* row, int width, int64_t limit, int64_t words, uint64_t* out);
   // bytes / 8 -> floats of -1 and +1, most significant bit first.
   void (*unpack_bytes)(const uint8_t* codes, int64_t bytes, float* out);
-  // u16 -> int32.
-  void (*widen)(const uint16_t* in, int64_t count, int32_t* out);
 };
 
 extern const Level scalar_level;

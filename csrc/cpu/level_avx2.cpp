@@ -1,6 +1,7 @@
 // AVX2: popcount by table look-up of nibbles; sums stay in bytes for up to 31 words.
 #include <immintrin.h>
 
+#include "matrix_kernel.h"
 #include "scan_kernel.h"
 
 namespace fasthash::cpu {
@@ -36,6 +37,10 @@ struct Avx2 {
   static Type finish(Type x) { return _mm256_sad_epu8(x, _mm256_setzero_si256()); }
   static uint32_t negative(Type x) { return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(x))); }
   static void store(Type x, int64_t* out) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), x); }
+  static void store_i32(Type x, int32_t* out) {
+    const Type even = _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(even));
+  }
   static void store_u16(Type x, uint16_t* out) {
     int64_t lanes[4];
     store(x, lanes);

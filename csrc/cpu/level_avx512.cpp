@@ -1,6 +1,7 @@
 // AVX-512 with VPOPCNTDQ: a popcount instruction for eight 64-bit lanes.
 #include <immintrin.h>
 
+#include "matrix_kernel.h"
 #include "scan_kernel.h"
 
 namespace fasthash::cpu {
@@ -52,16 +53,24 @@ struct Avx512 {
     return lanes;
   }
   static void store(Type x, int64_t* out) { _mm512_storeu_si512(out, x); }
+  static void store_i32(Type x, int32_t* out) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi64_epi32(x));
+  }
   static void store_u16(Type x, uint16_t* out) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi64_epi16(x));
   }
 
   static void interleave(const uint8_t* const* rows, int64_t bytes, uint64_t* group) {
-    for (int64_t done = 0; done < bytes; done += 32, group += 4 * kLanes) {
-      const int64_t left = bytes - done < 32 ? bytes - done : 32;
-      transpose(rows, done, static_cast<__mmask32>(~uint64_t{0} >> (64 - left)), static_cast<int>((left + 7) / 8),
-                group);
+    int64_t done = 0;
+    for (; done + 32 <= bytes; done += 32, group += 4 * kLanes) {
+      transpose<4>(group, [&](int i) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[i] + done)); });
     }
+    if (done == bytes) return;
+    const auto mask = static_cast<__mmask32>(~uint64_t{0} >> (64 - (bytes - done)));
+    const auto rest = [&](int i) { return _mm256_maskz_loadu_epi8(mask, rows[i] + done); };
+    if (bytes - done <= 8) return transpose<1>(group, rest);
+    if (bytes - done <= 16) return transpose<2>(group, rest);
+    transpose<4>(group, rest, (bytes - done + 7) / 8);
   }
 
   template <class T>
@@ -74,13 +83,10 @@ struct Avx512 {
   }
 
  private:
-  // Up to four words of eight rows, from byte `at` on. Rows i and i + 4 share a register.
-  static void transpose(const uint8_t* const* rows, int64_t at, __mmask32 bytes, int words, uint64_t* out) {
-    const auto pair = [&](int i) {
-      const __m256i low = _mm256_maskz_loadu_epi8(bytes, rows[i] + at);
-      const __m256i high = _mm256_maskz_loadu_epi8(bytes, rows[i + 4] + at);
-      return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-    };
+  // Four words of eight rows, or the first of them. Rows i and i + 4 share a register.
+  template <int kWords, class LoadRow>
+  static void transpose(uint64_t* out, LoadRow row, int64_t words = kWords) {
+    const auto pair = [&](int i) { return _mm512_inserti64x4(_mm512_castsi256_si512(row(i)), row(i + 4), 1); };
     const Type row0 = pair(0), row1 = pair(1), row2 = pair(2), row3 = pair(3);
     const Type even01 = _mm512_unpacklo_epi64(row0, row1), odd01 = _mm512_unpackhi_epi64(row0, row1);
     const Type even23 = _mm512_unpacklo_epi64(row2, row3), odd23 = _mm512_unpackhi_epi64(row2, row3);

@@ -1,6 +1,7 @@
 // The base of the architecture: 64-bit words, no vector instructions of our own.
 #include <type_traits>
 
+#include "matrix_kernel.h"
 #include "scan_kernel.h"
 
 namespace fasthash::cpu {
@@ -42,6 +43,7 @@ struct Lanes {
   }
   static uint32_t negative(Type x) { return static_cast<uint32_t>(x >> (8 * sizeof(T) - 1)); }
   static void store(Type x, Lane* out) { *out = static_cast<Lane>(x); }
+  static void store_i32(Type x, int32_t* out) { *out = static_cast<int32_t>(x); }
   static void store_u16(Type x, uint16_t* out) { *out = static_cast<uint16_t>(x); }
 };
 

@@ -1,6 +1,7 @@
 // Range search: one scan appends what lies within the radius, counting puts it in order once the caller has
 // room.
 #include "fasthash/select.h"
+#include "memory.h"
 #include "scan.h"
 #include "threads.h"
 
@@ -34,6 +35,8 @@ class Found final : public RangeResult {
   }
 
   void write(const int64_t* offsets, int32_t* distances, int64_t* indices, int threads) const override {
+    expect_large(distances, offsets[queries_] * 4);
+    expect_large(indices, offsets[queries_] * 8);
     parallel_for(queries_, threads, [&](int64_t i) {
       std::vector<int64_t> place(static_cast<size_t>(radius_ + 2), 0);  // where each distance begins
       for (int64_t part = 0; part < parts_; ++part) {

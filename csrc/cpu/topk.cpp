@@ -2,10 +2,12 @@
 // pruned to the k nearest, which lowers the threshold. Distances take at most bits + 1 values, so counting
 // does the work of sorting.
 #include <bit>
+#include <memory>
 #include <utility>
 
 #include "distinct.h"
 #include "fasthash/select.h"
+#include "memory.h"
 #include "sample.h"
 #include "scan.h"
 #include "threads.h"
@@ -119,14 +121,15 @@ void search(Codes queries, Codes database, int64_t k, Filter filter, const Sampl
     const Task task = cut.task(number);
     const int64_t capacity = room(k, task.end - task.begin);
     Counter counter(k, bits);
-    std::vector<uint64_t> keys(static_cast<size_t>((task.last - task.first) * capacity));
+    const auto keys =
+        std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>((task.last - task.first) * capacity));
     const std::vector<uint64_t> rows = query_words(queries, task.first, task.last);
     std::vector<uint16_t> sampled;
     std::vector<Selection> selections;
     for (int64_t i = task.first; i < task.last; ++i) {
       const uint64_t* row = rows.data() + (i - task.first) * words;
       const int64_t threshold = sample != nullptr ? sample->threshold(row, sampled) : bits + 1;
-      uint64_t* own = keys.data() + (i - task.first) * capacity;
+      uint64_t* own = keys.get() + (i - task.first) * capacity;
       selections.push_back({own, 0, capacity, threshold, excluded(filter, i), make_room, &counter});
     }
     scan(chosen, rows, database, filter, task, selections);
@@ -251,6 +254,8 @@ void search_distinct(Codes queries, const Distinct& distinct, int64_t rows, int6
 void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
                   int threads) {
   if (queries.rows == 0) return;
+  expect_large(distances, queries.rows * k * 4);
+  expect_large(indices, queries.rows * k * 8);
   if (const auto distinct = Distinct::find(database, filter.mask, queries.rows, threads)) {
     search_distinct(queries, *distinct, database.rows, k, filter, distances, indices, threads);
   } else {

@@ -134,6 +134,15 @@ def test_pack_reads_every_dtype(dtype: torch.dtype, cpu_level: str) -> None:
         assert_equal(fasthash.pack(x), np.packbits((x > 0).numpy(), axis=-1), bits)
 
 
+@pytest.mark.parametrize("bits", [1, 7, 12, 24, 65, 100, 511, 513])
+def test_pack_of_many_rows(bits: int, cpu_level: str, torch_threads: None, rng: np.random.Generator) -> None:
+    """More than a thread takes at a time, close together and apart."""
+    x = rng.integers(-1, 2, (600_000 // bits, bits + 3)).astype(np.int16)
+    torch.set_num_threads(3)
+    for rows in (np.ascontiguousarray(x[:, :bits]), x[:, :bits], x[::2, 3:]):
+        assert_equal(fasthash.pack(rows), np.packbits(rows > 0, axis=-1), rows.strides)
+
+
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_pack_of_special_values(dtype: torch.dtype, cpu_level: str) -> None:
     info = torch.finfo(dtype)
