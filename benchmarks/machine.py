@@ -27,26 +27,33 @@ def cpu_model() -> str:
 
 
 def commit() -> str:
-    """The commit measured, marked when the tree has changes."""
+    """The commit measured, marked when the tree has changes other than what a run writes."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, cwd=here).stdout.strip()
+
     try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parent,
-        ).stdout.strip()
+        changed = git("status", "--porcelain", "--", ":/", ":(exclude,top)benchmarks/results", ":(exclude,top)docs")
+        return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
 
+def scheduling() -> str:
+    """How the kernel schedules this process: real-time ("fifo") keeps others away."""
+    names = {os.SCHED_OTHER: "usual", os.SCHED_FIFO: "fifo", os.SCHED_RR: "round robin"}
+    return names.get(os.sched_getscheduler(0), "other")
+
+
 def card(*packages: str) -> dict[str, Any]:
-    """CPU, cores, level, versions, commit and date."""
+    """CPU, cores, level, threads, versions, commit and date."""
     return {
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "cpu_level": fasthash._native._C.cpu_level(),
         "threads": torch.get_num_threads(),
+        "scheduling": scheduling(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "compiler": fasthash.build_info()["compiler"],

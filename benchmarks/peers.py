@@ -1,134 +1,144 @@
-"""Exact top-k beside FAISS IndexBinaryFlat: one run, the same codes, results compared before anything is timed.
+"""fasthash beside what users would pick instead: one run, the same inputs, equal results before anything is timed.
 
-    python benchmarks/peers.py [--codes 1000000] [--queries 256] [--repeats 7] [--threads 2]
+    python benchmarks/peers.py                                         # all cells but the grid, for 20 minutes
+    python benchmarks/peers.py --groups bar --peers faiss              # the project's own bars, quickly
+    python benchmarks/peers.py --bits 64 256 --queries 1 --codes 10000000 --k 10 --groups star
+    python benchmarks/peers.py --table                                 # tables of the last run, as Markdown
+    python benchmarks/peers.py --table docs/performance.md             # puts them into the document
 
-Repeats of all contestants take turns, so that a slow moment of the machine meets each of them. Writes
-benchmarks/results/topk_faiss.json.
+Cells run in order of importance (cells.py) until the budget is spent. Sizes that are given take the place of a cell's
+own. Repeats of all contestants take turns. Writes peers.json and peers.png into the folder of results.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import time
-from collections.abc import Callable, Iterator
-from itertools import chain
+import subprocess
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-import faiss
-import numpy as np
+import ceilings
+import plot
+import report
 import torch
+from cells import GROUPS, Sizes, cells
+from contestants import versions
 from machine import card
+from running import Budget, Runner
 
-import fasthash
-
-RESULTS = Path(__file__).parent / "results"
-
-
-class Cell(NamedTuple):
-    """One row of the table: packed codes (rows, bytes) and k."""
-
-    name: str
-    queries: np.ndarray
-    database: np.ndarray
-    k: int
+HERE = Path(__file__).parent
 
 
-def contestants(cell: Cell) -> dict[str, Callable[[], np.ndarray]]:
-    """Each gives the distances (q, k). FAISS breaks ties by arrival, so indices are not compared."""
-    index = faiss.IndexBinaryFlat(8 * cell.database.shape[1])
-    index.add(cell.database)
-
-    def search(use_heap: bool) -> np.ndarray:
-        index.use_heap = use_heap
-        return index.search(cell.queries, cell.k)[0]
-
-    return {
-        "fasthash": lambda: fasthash.hamming_topk(cell.queries, cell.database, cell.k)[0],
-        "faiss heap": lambda: search(True),
-        "faiss counting": lambda: search(False),
-    }
-
-
-def measure(calls: dict[str, Callable[[], np.ndarray]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each repeat, after one call of each whose results must agree."""
-    results = {name: call() for name, call in calls.items()}
-    for name, result in results.items():
-        np.testing.assert_array_equal(result, results["fasthash"], err_msg=name)
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            time.sleep(0.1)  # OpenMP's threads go on spinning for a while after FAISS has answered
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", type=float, default=20, metavar="MINUTES")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=GROUPS[:-1], help="default: all but grid")
+    parser.add_argument("--peers", nargs="*", metavar="NAME", help="beginnings of names; none: only fasthash")
+    for name in ("bits", "queries", "codes", "k"):
+        parser.add_argument(f"--{name}", nargs="+", type=int, default=[], help="instead of a cell's own")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--megabytes", type=int, default=512, help="of the array that measures the memory's bandwidth")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="the folder that is written to")
+    parser.add_argument("--append", action="store_true", help="keeps cells of earlier runs that are not run again")
+    parser.add_argument("--table", nargs="?", const=True, metavar="DOCUMENT", help="only shows the last run's tables")
+    options = parser.parse_args()
+    options.groups = tuple(group for group in GROUPS if group in options.groups)
+    return options
 
 
-def random_cells(codes: int, queries: int) -> Iterator[Cell]:
-    """Uniform codes of 64 to 1024 bits."""
-    rng = np.random.default_rng(0)
-    for bits in (64, 128, 256, 512, 1024):
-        database = rng.integers(0, 256, (codes, bits // 8), dtype=np.uint8)
-        search = rng.integers(0, 256, (queries, bits // 8), dtype=np.uint8)
-        for k in (10, 100, 1000):
-            yield Cell(f"random, {bits} bits", search, database, k)
+def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Adds rows to the results, and the machine they were measured on."""
+    torch.set_num_threads(options.threads)
+    budget = Budget(options.budget)
+    machine = {**card(*versions()), "repeats": options.repeats, "command": " ".join(sys.argv[1:])}
+    results["machines"].append(machine)
+    try:
+        loops = ceilings.Loops(machine["cpu_level"])
+        machine["ceilings"] = ceilings.measure(options.threads, megabytes=options.megabytes)
+    except ceilings.Unavailable as reason:
+        loops, machine["ceilings"] = None, {"not_run": str(reason)}
+        print(f"no ceilings: {reason}")
+    runner = Runner(budget, options.threads, options.repeats, options.peers, loops)
+    sizes = Sizes(*(tuple(getattr(options, name)) for name in ("bits", "queries", "codes", "k")))
+    machine["not_run"] = []
+    for cell in cells(options.groups, sizes):
+        row = {**runner.run(cell), "machine": len(results["machines"]) - 1}
+        if "median" in row["contestants"]["fasthash"]:
+            results["rows"] = [other for other in results["rows"] if not _same(other, row)] + [row]
+            print(progress(results, row), flush=True)
+        else:
+            reason = row["contestants"]["fasthash"]["not_run"]
+            machine["not_run"].append(f"{report.label(row)}: not run: {reason}")
+    if "memory" in options.groups:
+        results.pop("memory", None)
+        if budget.left() > 0:
+            results["memory"] = measured_memory(options)
+        else:
+            machine["not_run"].append("memory: not run: budget")
 
 
-def learned_cells() -> Iterator[Cell]:
-    """Codes that a supervised method learned, few of them distinct; from the folder FASTHASH_DATA, if it is there."""
-    folder = Path(os.environ.get("FASTHASH_DATA", "data")) / "hash-codes"
-    if not folder.is_dir():
-        print(f"no learned codes: {folder} is not there; FASTHASH_DATA names another folder")
-        return
-    for path in sorted(folder.glob("*.npz")):
-        arrays = np.load(path)
-        yield Cell(f"{path.stem}, 48 bits", arrays["query_48"], arrays["database_48"], 100)
+def _same(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(row[name] == other[name] for name in ("op", "data", "bits", "queries", "codes", "k"))
+
+
+def progress(results: dict[str, Any], row: dict[str, Any]) -> str:
+    """A line for a cell that has been run: medians in ms."""
+    parts = [
+        f"{name} {1e3 * entry['median']:.1f}" if "median" in entry else f"{name} not run ({entry['not_run']})"
+        for name, entry in row["contestants"].items()
+    ]
+    share = report.share_of_ceiling(results, row) if row["op"] == "hamming_topk" else None
+    return f"{report.label(row)}: {', '.join(parts)}" + (f"; {share:.0%} of the ceiling" if share else "")
+
+
+def measured_memory(options: argparse.Namespace) -> dict[str, Any]:
+    """In a process of its own, which has computed nothing yet."""
+    command = [sys.executable, str(HERE / "memory.py"), "--json", "--threads", str(options.threads)]
+    if options.codes:
+        command += ["--codes", *map(str, options.codes)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"memory.py: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def save(results: dict[str, Any], path: Path) -> None:
+    """A line for each row. Machines that no row comes from any more are left out, but for the last."""
+    last = len(results["machines"]) - 1
+    used = sorted({row["machine"] for row in results["rows"]} | {last})
+    results["machines"] = [results["machines"][index] for index in used]
+    for row in results["rows"]:
+        row["machine"] = used.index(row["machine"])
+    rows = ",\n".join(json.dumps(row) for row in results["rows"])
+    others = json.dumps({name: value for name, value in results.items() if name != "rows"}, indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'{{"rows": [\n{rows}\n],\n{others.removeprefix("{")}\n')
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--codes", type=int, default=1_000_000)
-    parser.add_argument("--queries", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    faiss.omp_set_num_threads(options.threads)
-    rows = []
-    print(f"{'codes':<20} {'k':>5} {'fasthash ms':>20} {'faiss heap ms':>20} {'faiss counting ms':>20}  ratios")
-    for cell in chain(random_cells(options.codes, options.queries), learned_cells()):
-        seconds = measure(contestants(cell), options.repeats)
-        median = {name: float(np.median(values)) for name, values in seconds.items()}
-        least = {name: min(values) for name, values in seconds.items()}
-        of_medians, of_least = (min(t["faiss heap"], t["faiss counting"]) / t["fasthash"] for t in (median, least))
-        shown = [f"{1e3 * median[n]:.1f} [{1e3 * min(s):.1f} {1e3 * max(s):.1f}]" for n, s in seconds.items()]
-        print(
-            f"{cell.name:<20} {cell.k:>5} "
-            + " ".join(f"{x:>20}" for x in shown)
-            + f"  {of_medians:.1f}x {of_least:.1f}x",
-            flush=True,
-        )
-        bits = len(cell.queries) * len(cell.database) * 8 * cell.database.shape[1]
-        rows.append(
-            {
-                "codes": cell.name,
-                "queries": len(cell.queries),
-                "database": len(cell.database),
-                "k": cell.k,
-                "seconds": seconds,
-                "ratio_of_medians": of_medians,
-                "ratio_of_least": of_least,
-                "gbit_pairs_per_second": bits / median["fasthash"] / 1e9,
-            }
-        )
-    RESULTS.mkdir(exist_ok=True)
-    result = {"machine": card("faiss-cpu"), "options": vars(options), "rows": rows}
-    (RESULTS / "topk_faiss.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(f"median [least most] of {options.repeats}; ratios of medians and of least times")
-    print(f"written to {RESULTS / 'topk_faiss.json'}")
+    options = parse()
+    path = options.results / "peers.json"
+    keep = options.append or options.table
+    results = json.loads(path.read_text()) if keep and path.exists() else {"machines": [], "rows": []}
+    if not options.table:
+        run(options, results)
+        save(results, path)
+        if reason := plot.why_not(results):
+            print(f"no picture: {reason}")
+        else:
+            plot.draw(results, options.results / "peers.png")
+    made = report.tables(results)
+    if isinstance(options.table, str):
+        print("filled in:", ", ".join(report.fill(Path(options.table), made)))
+        return
+    print("\n" + "\n\n".join(f"{name}\n\n{text}" for name, text in made.items()))
+    print("\nMilliseconds: median (least to most), or median ± half of what lies between the quartiles.")
+    print("\n".join(report.not_run(results)))
+    if not options.table:
+        print(f"written to {options.results}")
 
 
 if __name__ == "__main__":

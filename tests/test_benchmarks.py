@@ -1,0 +1,150 @@
+"""The benchmarks run from end to end on tiny sizes, and the document shows what they wrote."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from op_cases import OPS
+
+import fasthash
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+DOCUMENT = BENCHMARKS.parent / "docs" / "performance.md"
+
+if not BENCHMARKS.is_dir():
+    pytest.skip("benchmarks/ is not part of this copy of the sources", allow_module_level=True)
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler for the loops of ceilings.py"
+)
+needs_a_known_step = pytest.mark.skipif(fasthash.cpu_levels()[-1] == "scalar", reason="no ceiling for level scalar")
+
+
+def _run(*command: object) -> str:
+    result = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=280)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def _in_benchmarks(code: str) -> str:
+    return _run("-c", f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r})\n{code}")
+
+
+@needs_compiler
+@needs_a_known_step
+def test_ceilings(tmp_path: Path) -> None:
+    text = _run(BENCHMARKS / "ceilings.py", "--threads", 2, "--megabytes", 8, "--json", tmp_path / "ceilings.json")
+    assert "1024 bits" in text
+    measured = json.loads((tmp_path / "ceilings.json").read_text())
+    assert list(measured["threads"]) == ["1", "2"]
+    for entry in measured["threads"].values():
+        assert all(rate > 0 for group in entry.values() for rate in group.values())
+
+
+def test_the_ceiling_is_that_of_the_formula() -> None:
+    """Two ports, one of which counts and compares: (3w + 1) / 2 clocks for eight codes of w words."""
+    code = """
+from ceilings import pairs_per_second
+rates = {"vpxorq": 2, "vpopcntq": 1, "vpaddq": 2, "vpcmpgtq": 1}
+print([round(pairs_per_second("avx512", rates, bits) * 1000) for bits in (16, 64, 128, 256, 1024)])
+rates = {"vpxorq": 4, "vpopcntq": 1, "vpaddq": 4, "vpcmpgtq": 1}
+print(pairs_per_second("avx512", rates, 1024))
+"""
+    formula = [round(8000 / ((3 * words + 1) / 2)) for words in (1, 2, 4, 16)]
+    popcount_binds = 8 / 16
+    assert _in_benchmarks(code).splitlines() == [str([4 * formula[0], *formula]), str(popcount_binds)]
+
+
+def test_peers(tmp_path: Path) -> None:
+    sizes = ["--codes", 2000, "--queries", 4, "--bits", 64, 256, "--k", 10]
+    options = ["--budget", 2, "--repeats", 3, "--megabytes", 8, "--results", tmp_path]
+    text = _run(BENCHMARKS / "peers.py", "--groups", "bar", "ops", *sizes, *options)
+    results = json.loads((tmp_path / "peers.json").read_text())
+    assert results["rows"]
+    for row in results["rows"]:
+        assert row["codes"] == 2000
+        assert row["contestants"]["fasthash"]["median"] > 0
+        for entry in row["contestants"].values():
+            assert entry.get("not_run") or len(entry["seconds"]) == 3
+    for name, module in (("usearch", "usearch"), ("numkong", "numkong"), ("faiss heap", "faiss")):
+        if importlib.util.find_spec(module) is None:
+            assert "is not installed" in results["rows"][0]["contestants"][name]["not_run"]
+    assert "| random, 64 bits" in text
+    assert (tmp_path / "peers.png").exists()
+
+    assert "| random, 64 bits" in _run(BENCHMARKS / "peers.py", "--table", "--results", tmp_path)
+
+
+def test_peers_that_take_no_cell_any_more(tmp_path: Path) -> None:
+    text = _run(BENCHMARKS / "peers.py", "--budget", 0, "--megabytes", 8, "--results", tmp_path)
+    assert json.loads((tmp_path / "peers.json").read_text())["rows"] == []
+    assert "hamming_topk, random, 64 bits, 256 x 1,000,000, k = 10: not run: budget" in text
+
+
+@pytest.mark.parametrize(
+    "wrong", ["distances[0, 0] += 1", "indices[0, 1] = indices[0, 0]", "indices[0, :2] = indices[0, 1::-1]"]
+)
+def test_a_wrong_peer_is_not_timed(wrong: str) -> None:
+    code = f"""
+import numpy as np
+from cells import Cell, inputs
+from contestants import Contestant
+from running import check
+cell = Cell("", "hamming_topk", "random", 64, codes=500, queries=3, k=5)
+arrays = inputs(cell)
+import fasthash
+right = lambda: fasthash.hamming_topk(*arrays, cell.k)
+def call():
+    distances, indices = right()
+    {wrong}
+    return distances, indices
+peer = Contestant("peer", None, None, ordered=True)
+check(cell, arrays, [peer], {{"fasthash": right, "peer": right}})
+try:
+    check(cell, arrays, [peer], {{"fasthash": right, "peer": call}})
+except AssertionError:
+    print("refused")
+"""
+    assert _in_benchmarks(code) == "refused\n"
+
+
+def test_memory() -> None:
+    measured = json.loads(_run(BENCHMARKS / "memory.py", "--codes", 5000, "--queries", 3, "--json"))
+    assert all(size < measured["threads"] << 25 for sizes in measured["bytes"].values() for size in sizes.values())
+
+
+def test_memory_sees_what_an_op_holds() -> None:
+    code = """
+import calls, fasthash, memory
+import numpy as np
+def wasteful(codes):
+    return np.ones(64 << 20, np.uint8)[:: 1 << 20].copy()
+fasthash.wasteful = wasteful
+calls.CALLS["wasteful"] = lambda x: (x.database,)
+print(memory.extra_bytes("wasteful", 1000, 1, 64, 1) >> 20)
+"""
+    assert int(_in_benchmarks(code)) in (63, 64)
+
+
+def test_every_op_has_a_call() -> None:
+    names = _in_benchmarks("from calls import CALLS, op_of\nprint(*map(op_of, CALLS))").split()
+    assert {op.name for op in OPS} <= set(names), "benchmarks/calls.py: an op is missing"
+
+
+@pytest.mark.slow
+def test_pytest_benchmark_cases() -> None:
+    text = _run("-m", "pytest", BENCHMARKS, "--benchmark-disable", "-q", "-p", "no:cacheprovider")
+    assert " passed" in text
+
+
+def test_the_document_shows_the_kept_results(tmp_path: Path) -> None:
+    copy = tmp_path / "performance.md"
+    copy.write_text(DOCUMENT.read_text())
+    assert "top-k" in _run(BENCHMARKS / "peers.py", "--table", copy)
+    assert copy.read_text() == DOCUMENT.read_text(), "run benchmarks/peers.py --table docs/performance.md"
