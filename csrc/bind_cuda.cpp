@@ -193,6 +193,23 @@ void bind_cuda(py::module_& m) {
       "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
       "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "out"_a, "stream"_a,
       "device"_a, NoGil());
+  m.def(
+      "overlap_histogram",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
+         int64_t set_bytes, int64_t classes, Address mask, Address exclude, Address out, Address stream, int device) {
+        const Check check("overlap_histogram");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        const Labels labels = check.labels(s, query_ids, database_ids, query_sets, database_sets, set_bytes);
+        check.classes(labels, classes);
+        check.address("out", out, query_rows > 0);
+        const DeviceGuard guard(device);
+        cuda::overlap_histogram(s.queries, s.database, labels, classes, s.filter, pointer<int64_t>(out), stream);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
+      "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "classes"_a, "mask"_a, "exclude"_a, "out"_a,
+      "stream"_a, "device"_a, NoGil());
 
   m.def("average_precision_workspace", &cuda::average_precision_workspace, "queries"_a, "database"_a, "bytes"_a);
   m.def(

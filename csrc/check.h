@@ -75,6 +75,13 @@ class Check {
     return {pointer<const int64_t>(query_ids), pointer<const int64_t>(database_ids), pointer<const uint8_t>(query_sets),
             pointer<const uint8_t>(database_sets), set_bytes};
   }
+  // So that every overlap has a bin: no set has bits beyond its classes, and class ids share one label at most.
+  void classes(const Labels& labels, int64_t classes) const {
+    const int64_t least = labels.set_bytes == 0 ? 1 : 8 * labels.set_bytes - 7;
+    const int64_t most = labels.set_bytes == 0 ? 1 : 8 * labels.set_bytes;
+    if (classes >= least && classes <= most) return;
+    refuse("classes", std::to_string(least) + " to " + std::to_string(most), std::to_string(classes));
+  }
 
  private:
   [[noreturn]] void refuse(const std::string& name, const std::string& expected, const std::string& got) const {

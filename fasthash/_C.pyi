@@ -73,6 +73,24 @@ def relevance_histogram(
     out: int,
     threads: int,
 ) -> None: ...
+def overlap_histogram(
+    queries: int,
+    query_rows: int,
+    query_bytes: int,
+    database: int,
+    database_rows: int,
+    database_bytes: int,
+    query_ids: int,
+    database_ids: int,
+    query_sets: int,
+    database_sets: int,
+    set_bytes: int,
+    classes: int,
+    mask: int,
+    exclude: int,
+    out: int,
+    threads: int,
+) -> None: ...
 def average_precision_counts(
     queries: int,
     query_rows: int,

@@ -105,6 +105,7 @@ OPS = [
     Op("hamming_range", _with((0,), (9,), (10_000,))),
     Op("hamming_histogram", _with()),
     Op("relevance_histogram", _labelled()),
+    Op("overlap_histogram", _labelled()),
     Op("average_precision_counts", _labelled({}, {"k": 1}, {"k": 13})),
 ]
 

@@ -1,6 +1,7 @@
 """Typed torch ops over the compiled kernels; `reference` is their NumPy twin. Imports `_native` and nothing else."""
 
 from fasthash.ops._library import has_cuda_kernels as has_cuda_kernels
+from fasthash.ops.average_precision import average_precision_counts
 from fasthash.ops.codes import (
     from_faiss,
     from_sentence_transformers,
@@ -9,7 +10,7 @@ from fasthash.ops.codes import (
     to_sentence_transformers,
     unpack,
 )
-from fasthash.ops.counts import average_precision_counts, hamming_histogram, relevance_histogram
+from fasthash.ops.counts import hamming_histogram, overlap_histogram, relevance_histogram
 from fasthash.ops.distance import hamming_distance, label_overlap
 from fasthash.ops.search import hamming_range, hamming_topk
 
@@ -22,6 +23,7 @@ __all__ = [
     "hamming_range",
     "hamming_topk",
     "label_overlap",
+    "overlap_histogram",
     "pack",
     "relevance_histogram",
     "to_faiss",

@@ -151,6 +151,23 @@ class Kernels:
         self._call("relevance_histogram", *self._sides(queries, database), *labels, *filters, _address(out))
         return out
 
+    def overlap_histogram(
+        self,
+        queries: Array,
+        database: Array,
+        query_labels: Array,
+        database_labels: Array,
+        *,
+        mask: Array | None = None,
+        exclude: Array | None = None,
+    ) -> Array:
+        classes = query_labels.shape[1] if query_labels.ndim == 2 else 1
+        out = _filled((len(queries), 8 * queries.shape[1] + 1, classes + 1), np.int64)
+        _kept, labels = self._labels((query_labels, database_labels))
+        filters = (_address(mask), _address(exclude))
+        self._call("overlap_histogram", *self._sides(queries, database), *labels, classes, *filters, _address(out))
+        return out
+
     def average_precision_counts(
         self,
         queries: Array,

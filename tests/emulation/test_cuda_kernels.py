@@ -150,6 +150,10 @@ def test_wide_codes(kernels: Any, reference: ModuleType, random_codes: Any, widt
         kernels.relevance_histogram(queries, database, *both),
         reference.relevance_histogram(queries, database, *both),
     )
+    equal(
+        kernels.overlap_histogram(queries, database, *both),
+        reference.overlap_histogram(queries, database, *both),
+    )
 
 
 def test_widest_codes(kernels: Any, reference: ModuleType, random_codes: Any) -> None:
@@ -178,6 +182,10 @@ def test_relevance(
     equal(
         kernels.relevance_histogram(queries, database, *both, **options),
         reference.relevance_histogram(queries, database, *both, **options),
+    )
+    equal(
+        kernels.overlap_histogram(queries, database, *both, **options),
+        reference.overlap_histogram(queries, database, *both, **options),
     )
     for k in (None, 1, 30, 200):
         check_average_precision(kernels, reference, queries, database, *both, k=k, **options)
