@@ -8,6 +8,7 @@ add_library(fasthash_cpu STATIC
   csrc/cpu/distance.cpp
   csrc/cpu/topk.cpp
   csrc/cpu/range.cpp
+  csrc/cpu/range_padded.cpp
   csrc/cpu/count.cpp
   csrc/cpu/level_scalar.cpp)
 target_include_directories(fasthash_cpu PUBLIC csrc/include PRIVATE csrc/cpu)

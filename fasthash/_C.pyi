@@ -44,6 +44,22 @@ def hamming_range(
     exclude: int,
     threads: int,
 ) -> RangeResult: ...
+def hamming_range_padded(
+    queries: int,
+    query_rows: int,
+    query_bytes: int,
+    database: int,
+    database_rows: int,
+    database_bytes: int,
+    radius: int,
+    capacity: int,
+    mask: int,
+    exclude: int,
+    counts: int,
+    distances: int,
+    indices: int,
+    threads: int,
+) -> None: ...
 def hamming_histogram(
     queries: int,
     query_rows: int,

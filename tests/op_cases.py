@@ -103,6 +103,7 @@ OPS = [
     Op("label_overlap", _matrix),
     Op("hamming_topk", _with((1,), (10,), (120,))),
     Op("hamming_range", _with((0,), (9,), (10_000,))),
+    Op("hamming_range_padded", _with((0, 3), (9, 1), (9, 50), (10_000, 120))),
     Op("hamming_histogram", _with()),
     Op("relevance_histogram", _labelled()),
     Op("overlap_histogram", _labelled()),

@@ -12,7 +12,7 @@ from fasthash.ops.codes import (
 )
 from fasthash.ops.counts import hamming_histogram, overlap_histogram, relevance_histogram
 from fasthash.ops.distance import hamming_distance, label_overlap
-from fasthash.ops.search import hamming_range, hamming_topk
+from fasthash.ops.search import hamming_range, hamming_range_padded, hamming_topk
 
 __all__ = [
     "average_precision_counts",
@@ -21,6 +21,7 @@ __all__ = [
     "hamming_distance",
     "hamming_histogram",
     "hamming_range",
+    "hamming_range_padded",
     "hamming_topk",
     "label_overlap",
     "overlap_histogram",

@@ -80,6 +80,26 @@ def hamming_range(
     return offsets, np.concatenate(distances), np.concatenate(indices)
 
 
+def hamming_range_padded(
+    queries: Array,
+    database: Array,
+    radius: int,
+    capacity: int,
+    *,
+    mask: Array | None = None,
+    exclude: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """(counts (q,) int64, distances (q, capacity) int32, indices (q, capacity) int64): the first of hamming_range."""
+    offsets, *found = hamming_range(queries, database, radius, mask=mask, exclude=exclude)
+    counts = np.diff(offsets)
+    distances = np.full((len(queries), capacity), NO_DISTANCE, dtype=np.int32)
+    indices = np.full((len(queries), capacity), NO_INDEX, dtype=np.int64)
+    for i, count in enumerate(np.minimum(counts, capacity)):
+        own = slice(offsets[i], offsets[i] + count)
+        distances[i, :count], indices[i, :count] = found[0][own], found[1][own]
+    return counts, distances, indices
+
+
 def hamming_histogram(
     queries: Array, database: Array, *, mask: Array | None = None, exclude: Array | None = None
 ) -> Array:

@@ -126,6 +126,24 @@ class Kernels:
         self._call("hamming_range_write", *call, *outputs)
         return offsets, distances, indices
 
+    def hamming_range_padded(
+        self,
+        queries: Array,
+        database: Array,
+        radius: int,
+        capacity: int,
+        *,
+        mask: Array | None = None,
+        exclude: Array | None = None,
+    ) -> tuple[Array, Array, Array]:
+        shape = (len(queries), capacity)
+        out = _filled(len(queries), np.int64), _filled(shape, np.int32), _filled(shape, np.int64)
+        size = self.module.range_workspace(len(queries), len(database), queries.shape[1], radius)
+        workspace = _filled(size, np.uint8)
+        call = (*self._sides(queries, database), radius, capacity, _address(mask), _address(exclude))
+        self._call("hamming_range_padded", *call, *map(_address, out), _address(workspace), size)
+        return out
+
     def hamming_histogram(
         self, queries: Array, database: Array, *, mask: Array | None = None, exclude: Array | None = None
     ) -> Array:

@@ -35,6 +35,8 @@ def test_other_sizes_too() -> None:
         _C.hamming_topk(*sides, 0, 0, 0, THERE, THERE, 1)
     with pytest.raises(ValueError, match="hamming_range: radius: expected at least 0, got -1"):
         _C.hamming_range(*sides, -1, 0, 0, 1)
+    with pytest.raises(ValueError, match="hamming_range_padded: capacity: expected at least 1, got 0"):
+        _C.hamming_range_padded(*sides, 1, 0, 0, 0, THERE, THERE, THERE, 1)
     with pytest.raises(ValueError, match="pack: width: expected 1, 2, 4 or 8, got 3"):
         _C.pack(HERE, 3, 0, 1, 1, 1, THERE, 1)
     with pytest.raises(ValueError, match="relevance_histogram: database_ids: expected an address, got null"):
