@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fasthash.evaluation.checks import Array, to_numpy
 from fasthash.evaluation.curves import PrecisionRecallCurve
-from fasthash.evaluation.inputs import Array, to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def plot_precision_recall(
     Args:
         curves: name in the legend -> curve.
         path: where to save the picture (the suffix gives the format); the numbers go beside it as ``.csv`` with the
-            columns curve, radius, recall, precision, empty_share.
+            columns curve, by (radius or rank), point, recall, precision, empty_share.
         title: heading; default: the convention when all curves share one.
 
     Returns:
@@ -84,10 +84,10 @@ def plot_precision_recall(
 def _write_curves(curves: Mapping[str, PrecisionRecallCurve], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["curve", "radius", "recall", "precision", "empty_share"])
+        writer.writerow(["curve", "by", "point", "recall", "precision", "empty_share"])
         for name, curve in curves.items():
-            columns = (curve.radius, curve.recall, curve.precision, curve.empty_share)
-            writer.writerows([name, *row] for row in zip(*(column.tolist() for column in columns), strict=True))
+            columns = (curve.points, curve.recall, curve.precision, curve.empty_share)
+            writer.writerows([name, curve.by, *row] for row in zip(*(column.tolist() for column in columns), strict=True))
 
 
 def plot_retrieval_grid(

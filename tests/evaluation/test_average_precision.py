@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from fasthash.evaluation import mean_average_precision, ties
+from fasthash.evaluation.harmonic import harmonic_difference
 
 POLICIES = ("expected", "index", "best", "worst")
 DIVISORS = ("hits", "relevant", "min")
@@ -160,18 +161,11 @@ def test_a_large_cut_bucket_agrees_with_the_sum_over_every_hit_count():
 
     x = np.arange(places + 1)
     weight = np.exp(log_choose(relevant, x) + log_choose(size - relevant, places - x) - log_choose(size, places))
-    closer, inside = (
-        ties.expected_precision_sum(*(np.array(v) for v in arguments))
-        for arguments in ((before, relevant_before, 0, 0, before), (places, x, before, relevant_before, places))
-    )
-    buckets = ties.Buckets(
-        query=np.array([0, 0]),
-        size=np.array([before, size]),
-        relevant=np.array([relevant_before, relevant]),
-        items_before=np.array([0, before]),
-        relevant_before=np.array([0, relevant_before]),
-        places=np.array([before, places]),
-    )
-    values, chance = ties.expected_over_hits(buckets, 1)
+    harmonic = harmonic_difference(np.array(before), np.array(places))
+    closer = 123.4  # the sum over the ranks before, any number
+    inside = ties.precision_sum(places, x, x, before, relevant_before, places, harmonic)
+    fields = (size, relevant, relevant, before, relevant_before, relevant_before, places)
+    cut = ties.CutBuckets(*(np.array([field]) for field in fields))
+    values, chance = ties.expected_over_hits(cut, np.array([closer]))
     assert values[0] == pytest.approx((weight * (closer + inside) / (relevant_before + x)).sum(), rel=1e-9)
     assert chance[0] == 1

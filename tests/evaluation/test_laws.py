@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from fasthash.evaluation import (
-    inputs,
     mean_average_precision,
     precision_at,
     precision_recall_curve,
     precision_within_radius,
     recall_at,
     recall_within_radius,
+    stream,
     ties,
 )
 
@@ -141,7 +141,7 @@ def test_spare_bits_do_not_count(metric, bits):
 def test_blocks_of_queries_change_nothing(random_problem, metric, monkeypatch):
     problem = random_problem(7, queries=23)
     whole, curve = metric(*problem), precision_recall_curve(*problem)
-    monkeypatch.setattr(inputs, "_BLOCK_BINS", 4 * 17)
+    monkeypatch.setattr(stream, "_BLOCK_BINS", 4 * 17)
     monkeypatch.setattr(ties, "_MAX_TERMS", 50)
     exclude = np.arange(23)
     assert equal(metric(*problem), whole)

@@ -23,9 +23,10 @@ def test_curve_is_saved_with_its_numbers(random_problem, tmp_path):
     assert len(rows) == 2 * 17
     for name, curve in curves.items():
         mine = [row for row in rows if row["curve"] == name]
-        for column in ("radius", "recall", "precision", "empty_share"):
+        numbers = {"point": curve.points, "recall": curve.recall, "precision": curve.precision}
+        for column, values in {**numbers, "empty_share": curve.empty_share}.items():
             written = np.array([float(row[column]) for row in mine])
-            assert np.array_equal(written, getattr(curve, column), equal_nan=True)
+            assert np.array_equal(written, values, equal_nan=True)
     (axes,) = figure.axes
     assert axes.get_title(loc="left") == curves["seed 0"].convention
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(curves)

@@ -67,7 +67,7 @@ def test_macro_against_micro(two_queries, average, empty, precision, recall):
     assert curve.empty_share.tolist() == [0.5, 0.5, 0.0, 0.0]
     assert curve.precision[-1] == pytest.approx(3 / 8)
     assert curve.recall[-1] == 1
-    assert curve.radius.tolist() == [0, 1, 2, 3]
+    assert curve.points.tolist() == [0, 1, 2, 3]
     assert curve.convention == f"PR by radius[average={average}, empty={empty}, relevance=share]"
 
 
@@ -75,7 +75,7 @@ def test_macro_against_micro(two_queries, average, empty, precision, recall):
 def test_curve_is_made_of_the_radius_scores(random_problem, empty):
     problem = random_problem(1, queries=40, items=15)
     curve = precision_recall_curve(*problem, empty=empty)
-    for radius in curve.radius.tolist():
+    for radius in curve.points.tolist():
         precision = precision_within_radius(*problem, radius, empty=empty)
         assert curve.precision[radius] == pytest.approx(float(precision), nan_ok=True)
         assert curve.recall[radius] == pytest.approx(float(recall_within_radius(*problem, radius, empty=empty)))

@@ -25,7 +25,9 @@ def test_prints_in_full(problem):
     assert str(mean_average_precision(*problem, ties="index", empty="skip", divisor="min")) == (
         "mAP@all[divisor=min, ties=index, empty=skip, relevance=share] = 0.7708 (0 of 1 queries empty)"
     )
-    assert str(precision_at(*problem, 3)) == "P@3[ties=expected, relevance=share] = 0.7778 (0 of 1 queries empty)"
+    assert str(precision_at(*problem, 3)) == (
+        "P@3[ties=expected, relevance=share] = 0.7778 (best 1.0000, worst 0.6667; 0 of 1 queries empty)"
+    )
     assert recall_at(*problem, 3, empty="skip").convention == "R@3[ties=expected, empty=skip, relevance=share]"
 
 
