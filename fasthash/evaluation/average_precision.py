@@ -93,11 +93,7 @@ def mean_average_precision(
         raise ValueError(f"{name}: divisor: expected hits or min, which agree, with window=relevant, got 'relevant'")
     inputs = prepare(name, query_codes, database_codes, query_labels, database_labels, bits, exclude, relevance)
     features = check_rerank(name, rerank, inputs)
-    metric: Metric
-    if window == "relevant":
-        metric = FirstHits(len(inputs.database) if k is None else k, "all" if k is None else str(k), empty)
-    else:
-        metric = AveragePrecision.within(k, len(inputs.database), divisor, empty)
+    metric = metric_of(len(inputs.database), k=k, divisor=divisor, empty=empty, window=window)
     return measure(inputs, [metric], ties, rerank=features)[0]
 
 
@@ -131,6 +127,15 @@ def mean_average_precision_within_radius(
     check_choice(name, "empty", empty, EMPTY)
     inputs = prepare(name, query_codes, database_codes, query_labels, database_labels, bits, exclude, relevance)
     return measure(inputs, [BallAveragePrecision(radius, empty)], ties)[0]
+
+
+def metric_of(
+    items: int, *, k: int | None = None, divisor: Divisor = "hits", empty: Empty = "zero", window: Window = "ranks"
+) -> Metric:
+    """The metric behind these options of `mean_average_precision`, over a database of so many items."""
+    if window == "relevant":
+        return FirstHits(items if k is None else k, "all" if k is None else str(k), empty)
+    return AveragePrecision.within(k, items, divisor, empty)
 
 
 @dataclass(frozen=True)

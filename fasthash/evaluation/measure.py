@@ -70,7 +70,7 @@ def clipped(k: int | None, items: int) -> tuple[int | None, str]:
     """A window that ends with the database, and a note where that makes it smaller."""
     if k is None or k <= items:
         return k, ""
-    return items, f"k={k} clipped to the {items} database codes"
+    return items, f"clipped from k={k}"
 
 
 def measure(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fasthash import ops
@@ -38,7 +39,7 @@ def check_rerank(function: str, rerank: tuple[Array, Array] | None, inputs: Retr
     if rerank is None:
         return None
     pair = Rerank(*rerank) if isinstance(rerank, tuple | list) and len(rerank) == 2 else None
-    if pair is None or not all(type(x) is type(inputs.queries) for x in pair):
+    if pair is None or any(isinstance(x, torch.Tensor) != isinstance(inputs.queries, torch.Tensor) for x in pair):
         raise TypeError(f"{function}: rerank: expected (query features, database features) of the codes' kind of array")
     shapes = [tuple(x.shape) for x in pair]
     fits = all(x.ndim == 2 for x in pair) and shapes[0][1:] == shapes[1][1:]

@@ -35,7 +35,7 @@ def test_a_window_beyond_the_database_is_clipped_and_said(problem):
     whole, clipped = mean_average_precision(*problem), mean_average_precision(*problem, k=5000, divisor="min")
     assert clipped == whole
     assert clipped.convention == (
-        "mAP@8[divisor=min, ties=expected, empty=zero, relevance=share, k=5000 clipped to the 8 database codes]"
+        "mAP@8[divisor=min, ties=expected, empty=zero, relevance=share, clipped from k=5000]"
     )
     assert "clipped" not in mean_average_precision(*problem, k=8).convention
 
