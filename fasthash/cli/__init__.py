@@ -46,7 +46,7 @@ def evaluate(
 ) -> None:
     """Evaluate binary codes: mAP, precision, recall, NDCG, curves, alarms, each with its convention.
 
-    Example: fasthash evaluate --query-codes c.npz:q --database-codes c.npz:d --query-labels q.npy --database-labels d.npy
+    Example: fasthash evaluate --query-codes q.npz:b --database-codes d.npy --query-labels a.npy --database-labels b.npy
 
     Files are .npy, .npz or .safetensors; name an array inside as FILE:KEY. Codes are packed uint8 rows, or matrices
     of one column a bit (bit = x > 0); labels are class ids (-1 = none) or multi-hot matrices. When queries and database

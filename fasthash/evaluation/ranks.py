@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fasthash import ops
 from fasthash.evaluation.buckets import Buckets
-from fasthash.evaluation.checks import Array, Checked, to_numpy
+from fasthash.evaluation.checks import Array, Checked, check_kinds, to_numpy
 from fasthash.evaluation.counts import Counts
 from fasthash.evaluation.inputs import RetrievalInputs
 from fasthash.evaluation.stream import exclude_within
@@ -38,9 +37,10 @@ def check_rerank(function: str, rerank: tuple[Array, Array] | None, inputs: Retr
     """
     if rerank is None:
         return None
-    pair = Rerank(*rerank) if isinstance(rerank, tuple | list) and len(rerank) == 2 else None
-    if pair is None or any(isinstance(x, torch.Tensor) != isinstance(inputs.queries, torch.Tensor) for x in pair):
-        raise TypeError(f"{function}: rerank: expected (query features, database features) of the codes' kind of array")
+    if not isinstance(rerank, tuple | list) or len(rerank) != 2:
+        raise TypeError(f"{function}: rerank: expected a pair, features of queries and of database items")
+    pair = Rerank(*rerank)
+    check_kinds(function, {"query_codes": inputs.queries, "rerank[0]": pair.queries, "rerank[1]": pair.database})
     shapes = [tuple(x.shape) for x in pair]
     fits = all(x.ndim == 2 for x in pair) and shapes[0][1:] == shapes[1][1:]
     if not fits or (shapes[0][0], shapes[1][0]) != (len(inputs.queries), len(inputs.database)):

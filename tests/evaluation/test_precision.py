@@ -14,24 +14,6 @@ from fasthash.evaluation import (
 )
 
 
-@pytest.fixture
-def worked(ranking):
-    return ranking([0, 1, 1, 1, 2, 2, 3, 3], [1, 0, 1, 1, 0, 1, 0, 0])
-
-
-def test_worked_example_at_three(worked):
-    assert precision_at(*worked, 3) == pytest.approx(7 / 9, abs=1e-15)
-    assert recall_at(*worked, 3) == pytest.approx(7 / 12, abs=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("radius", "precision", "recall"), [(0, 1, 0.25), (1, 0.75, 0.75), (2, 2 / 3, 1), (3, 0.5, 1), (99, 0.5, 1)]
-)
-def test_worked_example_within_radius(worked, radius, precision, recall):
-    assert precision_within_radius(*worked, radius) == pytest.approx(precision, abs=1e-15)
-    assert recall_within_radius(*worked, radius) == pytest.approx(recall, abs=1e-15)
-
-
 def test_expected_precision_is_the_mean_over_all_orders(ranking, tie_orders):
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -50,25 +32,6 @@ def two_queries():
     queries = np.array([[False, False, False], [True, True, True]])
     items = np.array([[False, False, False], [True, False, False], [False, True, False], [False, False, True]])
     return queries, items, np.array([0, 1]), np.array([0, 0, 1, 2])
-
-
-@pytest.mark.parametrize(
-    ("average", "empty", "precision", "recall"),
-    [
-        ("macro", "zero", 0.5, 0.25),
-        ("macro", "skip", 1.0, 0.25),
-        ("micro", "zero", 1.0, 1 / 3),
-        ("micro", "skip", 1.0, 1 / 3),
-    ],
-)
-def test_macro_against_micro(two_queries, average, empty, precision, recall):
-    curve = precision_recall_curve(*two_queries, average=average, empty=empty)
-    assert (curve.precision[0], curve.recall[0]) == pytest.approx((precision, recall))
-    assert curve.empty_share.tolist() == [0.5, 0.5, 0.0, 0.0]
-    assert curve.precision[-1] == pytest.approx(3 / 8)
-    assert curve.recall[-1] == 1
-    assert curve.points.tolist() == [0, 1, 2, 3]
-    assert curve.convention == f"PR by radius[average={average}, empty={empty}, relevance=share]"
 
 
 @pytest.mark.parametrize("empty", ["zero", "skip"])

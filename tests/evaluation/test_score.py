@@ -34,9 +34,7 @@ def test_prints_in_full(problem):
 def test_a_window_beyond_the_database_is_clipped_and_said(problem):
     whole, clipped = mean_average_precision(*problem), mean_average_precision(*problem, k=5000, divisor="min")
     assert clipped == whole
-    assert clipped.convention == (
-        "mAP@8[divisor=min, ties=expected, empty=zero, relevance=share, clipped from k=5000]"
-    )
+    assert clipped.convention == ("mAP@8[divisor=min, ties=expected, empty=zero, relevance=share, clipped from k=5000]")
     assert "clipped" not in mean_average_precision(*problem, k=8).convention
 
 
