@@ -24,4 +24,4 @@ def run(
     result = audit(*arrays, bits=read_bits(*files[:2]) if bits is None else bits, k=k, features=pair)
     print(result)
     if json is not None:
-        Path(json).write_text(text.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+        Path(json).write_text(text.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")

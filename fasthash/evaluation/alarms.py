@@ -115,16 +115,18 @@ def fewer_codes_than_classes(statistics: BitStatistics, classes: int) -> Alarm |
 
 
 def equal_average_precision(score: Score) -> Alarm | None:
-    """All queries have the same AP."""
+    """All queries have the same AP; a hint where it is 1."""
     values = score.per_query[~np.isnan(score.per_query)]
     if len(values) < 2 or values.max() - values.min() >= EQUAL:
         return None
+    perfect = values.min() > 1 - EQUAL
     return Alarm(
         "equal AP",
-        "warning",
+        "hint" if perfect else "warning",
         f"all {len(values):,} queries have AP {values.mean():.6f} to within {EQUAL:g}",
-        "Different queries do not score alike unless all codes are equal, labels are all one class, or queries and "
-        "database leak into each other.",
+        "Perfect codes do that, and so does a database that holds the queries."
+        if perfect
+        else "Different queries do not score alike unless all codes are equal, or all labels are.",
         "Look at the codes, at the labels, and at how the split was made.",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from fasthash.evaluation.curves import RadiusCurve
 from fasthash.evaluation.inputs import Exclude, RetrievalInputs, prepare
 from fasthash.evaluation.measure import Metric, measure
 from fasthash.evaluation.ranks import check_rerank
+from fasthash.evaluation.report import plain
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class Audit:
     @property
     def range(self) -> tuple[float, float]:
         """The smallest and the largest number that some convention can print, over all rows and orders of ties."""
-        values = [x for row in self.rows for x in (row.by_index, row.expected, row.best, row.worst) if x is not None]
-        return min(values), max(values)
+        numbers = [x for row in self.rows for x in (row.by_index, row.expected, row.best, row.worst) if x is not None]
+        known = [x for x in numbers if not math.isnan(x)]  # a mean over no query is NaN
+        return (min(known), max(known)) if known else (math.nan, math.nan)
 
     def __str__(self) -> str:
         width = max(len(row.arguments) for row in self.rows)
@@ -74,8 +77,9 @@ class Audit:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in plain Python types."""
-        return asdict(self)
+        """Everything in plain Python types; numbers that do not exist are None."""
+        result: dict[str, Any] = plain(asdict(self))
+        return result
 
 
 def audit(

@@ -121,8 +121,8 @@ class RetrievalReport:
             "cost": asdict(self.cost),
             "digest": self.digest,
         }
-        plain: dict[str, Any] = _plain(result)
-        return plain
+        converted: dict[str, Any] = plain(result)
+        return converted
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """`to_dict` as JSON, also written to ``path`` if one is given."""
@@ -186,14 +186,14 @@ def _bits(statistics: BitStatistics) -> dict[str, Any]:
     }
 
 
-def _plain(x: Any) -> Any:
+def plain(x: Any) -> Any:
     """Arrays as lists, NaN as None, NumPy numbers as Python's."""
     if isinstance(x, dict):
-        return {key: _plain(value) for key, value in x.items()}
+        return {key: plain(value) for key, value in x.items()}
     if isinstance(x, list | tuple):
-        return [_plain(value) for value in x]
+        return [plain(value) for value in x]
     if isinstance(x, np.ndarray):
-        return _plain(x.tolist())
+        return plain(x.tolist())
     if isinstance(x, float):
         return float(x) if math.isfinite(x) else None
     return x
