@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasthash.evaluation.checks import Checked, row_blocks, to_numpy
-from fasthash.evaluation.merge import row_hashes, row_words
+from fasthash.evaluation.inputs import row_words
+from fasthash.evaluation.merge import row_hashes
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, so that near hashes fall to different shares
 _HASHES = 1 << 22  # hashes compared at a time, so that memory does not grow with the database: 32 MiB

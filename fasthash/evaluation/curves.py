@@ -185,7 +185,7 @@ class RadiusCurve(CurveCollector):
     def __init__(self, inputs: RetrievalInputs) -> None:
         super().__init__(inputs, np.arange(inputs.bits + 1))
 
-    def __call__(self, counts: Counts) -> None:
+    def __call__(self, inputs: RetrievalInputs, counts: Counts) -> None:
         """Add a block."""
         hits, items = np.cumsum(counts.relevant, axis=1), np.cumsum(counts.size, axis=1)
         self.add(hits, items, np.broadcast_to(hits[:, -1:], hits.shape), counts.weight)
@@ -198,12 +198,12 @@ class RankCurve(CurveCollector):
 
     def __init__(self, inputs: RetrievalInputs, points: NDArray[np.int64], ties: Ties = "expected") -> None:
         super().__init__(inputs, points)
-        self.inputs, self.ties = inputs, ties
+        self.ties = ties
 
-    def __call__(self, counts: Counts) -> None:
+    def __call__(self, inputs: RetrievalInputs, counts: Counts) -> None:
         """Add a block."""
         hits = np.zeros((len(self.points), len(counts.size)))
-        for part in rankings(self.inputs, counts, self.ties, int(self.points.max(initial=0))):
+        for part in rankings(inputs, counts, self.ties, int(self.points.max(initial=0))):
             share = part.relevant / part.size
             for row, k in zip(hits, self.points.tolist(), strict=True):
                 row += part.sum(share * np.clip(k - part.items_before, 0, part.size))

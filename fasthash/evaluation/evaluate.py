@@ -17,9 +17,9 @@ from fasthash.evaluation.checks import Array, Checked, check_choice, check_integ
 from fasthash.evaluation.counts import Counts
 from fasthash.evaluation.curves import RadiusCurve, RankCurve, rank_points
 from fasthash.evaluation.graded import GAINS, CumulativeGain, DiscountedGain, WeightedAveragePrecision
-from fasthash.evaluation.inputs import Exclude, Relevance, RetrievalInputs, host_labels, prepare
+from fasthash.evaluation.inputs import Exclude, Relevance, RetrievalInputs, host_labels, prepare, row_words
 from fasthash.evaluation.measure import EMPTY, TIES, Empty, Gain, Metric, Ties, measure
-from fasthash.evaluation.merge import row_hashes, row_words
+from fasthash.evaluation.merge import row_hashes
 from fasthash.evaluation.overlap import shared_ids, shared_rows
 from fasthash.evaluation.precision import PrecisionAt, PrecisionWithin, RecallAt, RecallWithin
 from fasthash.evaluation.report import Cost, DistanceHistogram, RetrievalReport
@@ -184,18 +184,16 @@ class _Pairs:
     """Pairs by distance, and what equal codes would score; checks that no pair was lost."""
 
     def __init__(self, inputs: RetrievalInputs) -> None:
-        self.inputs = inputs
+        self.queries = len(inputs.queries)
         self.all = np.zeros(inputs.bits + 1, dtype=np.int64)
         self.relevant = np.zeros(inputs.bits + 1, dtype=np.int64)
         self._chance = self._with_relevant = 0.0
 
-    def __call__(self, counts: Counts) -> None:
+    def __call__(self, inputs: RetrievalInputs, counts: Counts) -> None:
         """Add a block."""
-        missing = len(self.inputs.database) - counts.items
-        if missing.min() < 0 or missing.max() > int(self.inputs.exclude is not None):
-            raise RuntimeError(
-                f"{_NAME}: counts of {len(self.inputs.database)} items do not add up: a fault of fasthash"
-            )
+        missing = len(inputs.database) - counts.items
+        if missing.min() < 0 or missing.max() > int(inputs.exclude is not None):
+            raise RuntimeError(f"{_NAME}: counts of {len(inputs.database)} items do not add up: a fault of fasthash")
         self.all += counts.weight @ counts.size
         self.relevant += counts.weight @ counts.relevant
         self._chance += float(counts.weight @ alarms.chance_level(counts.all_relevant, counts.items))
@@ -203,7 +201,7 @@ class _Pairs:
 
     def chance(self, empty: Empty) -> float:
         """Mean over queries of the AP of equal codes."""
-        queries = len(self.inputs.queries) if empty == "zero" else self._with_relevant
+        queries = self.queries if empty == "zero" else self._with_relevant
         return self._chance / queries if queries else 0.0
 
 

@@ -72,13 +72,16 @@ class RetrievalInputs:
         if of_queries.ndim == 1:
             own = of_queries[rows, None]
             return np.asarray((of_items[items] == own) & (own >= 0), dtype=np.int64)
-        shared = np.bitwise_count(of_items[items] & of_queries[rows, None])
-        return np.asarray(shared.sum(axis=2, dtype=np.int64))
+        shared = np.zeros(items.shape, dtype=np.int64)
+        for word in range(of_items.shape[1]):
+            shared += np.bitwise_count(of_items[:, word][items] & of_queries[rows, word, None])
+        return shared
 
     @cached_property
     def _host_labels(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Class ids, or packed label sets (rows, bytes), of queries and database."""
-        return host_labels(self.query_labels), host_labels(self.database_labels)
+        """Class ids, or label sets as words (rows, words), of queries and database."""
+        own = host_labels(self.query_labels), host_labels(self.database_labels)
+        return own if own[0].ndim == 1 else (row_words(own[0]), row_words(own[1]))
 
 
 def host_labels(labels: Checked) -> NDArray[Any]:
@@ -87,6 +90,13 @@ def host_labels(labels: Checked) -> NDArray[Any]:
         return to_numpy(labels)
     packed = [np.packbits(to_numpy(block > 0), axis=1) for block in row_blocks(labels)]
     return np.concatenate(packed) if packed else np.zeros((0, (labels.shape[1] + 7) // 8), np.uint8)
+
+
+def row_words(codes: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """(n, bytes) uint8 -> (n, ceil(bytes / 8)) uint64 with the same bytes and zeros behind."""
+    padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), dtype=np.uint8)
+    padded[:, : codes.shape[1]] = codes
+    return padded.view(np.uint64)
 
 
 def prepare(

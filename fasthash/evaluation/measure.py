@@ -80,7 +80,7 @@ def measure(
     *,
     gain: Gain | None = None,
     rerank: Rerank | None = None,
-    observers: Iterable[Callable[[Counts], None]] = (),
+    observers: Iterable[Callable[[RetrievalInputs, Counts], None]] = (),
 ) -> list[Score]:
     """The scores of the metrics, in their order.
 
@@ -90,9 +90,9 @@ def measure(
         ties: order within a distance; "expected" also gives each score its best and worst.
         gain: grades are counted, and gain so much; None = relevant or not.
         rerank: features that order equal distances, in place of ``ties``.
-        observers: see each block of counts, too.
+        observers: see each block of counts, too, and the inputs that it is a block of (equal queries merged).
     """
-    inputs, merged = (inputs, None) if ties == "index" or rerank else different_queries(inputs)
+    inputs, merged = (inputs, None) if rerank else different_queries(inputs)
     orders: tuple[Ties, ...] = ("expected", "best", "worst") if ties == "expected" and not rerank else (ties,)
     results = np.zeros((len(metrics), len(orders), 2, len(inputs.queries)))
     streamed = dict(enumerate(metrics))
@@ -111,7 +111,7 @@ def measure(
             if merged is not None:
                 counts.weight = merged.times[counts.rows]
             for observe in observers:
-                observe(counts)
+                observe(inputs, counts)
             for o, order in enumerate(orders):
                 chosen = {i: metric for i, metric in streamed.items() if metric.tied or o == 0}
                 _measure_block(inputs, counts, order, rerank, chosen, results[:, o, :, counts.rows])

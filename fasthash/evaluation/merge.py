@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from fasthash.evaluation.checks import Checked, to_numpy
-from fasthash.evaluation.inputs import RetrievalInputs, host_labels
+from fasthash.evaluation.inputs import RetrievalInputs, host_labels, row_words
 
 _BLOCK_ROWS = 1 << 18  # database rows merged, or handed to an op, at a time
 _BLOCK_LABELS = 1 << 24  # their label entries, which the ops turn into packed sets
@@ -67,13 +67,6 @@ def different_queries(inputs: RetrievalInputs) -> tuple[RetrievalInputs, Merged 
         return inputs, None
     rows = _like(inputs.queries, merged.rows)
     return replace(inputs, queries=inputs.queries[rows], query_labels=inputs.query_labels[rows]), merged
-
-
-def row_words(codes: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """(n, bytes) uint8 -> (n, ceil(bytes / 8)) uint64 with the same bytes and zeros behind."""
-    padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), dtype=np.uint8)
-    padded[:, : codes.shape[1]] = codes
-    return padded.view(np.uint64)
 
 
 def row_hashes(words: NDArray[np.uint64]) -> NDArray[np.uint64]:

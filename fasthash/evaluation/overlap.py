@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from fasthash.evaluation.checks import Array, Checked, check_kinds, row_blocks, to_numpy
-from fasthash.evaluation.merge import row_hashes, row_words
+from fasthash.evaluation.inputs import row_words
+from fasthash.evaluation.merge import row_hashes
 
 
 def shared_rows(function: str, queries: Array, database: Array) -> int:

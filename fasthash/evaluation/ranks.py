@@ -55,17 +55,23 @@ def most_queries(items: int, rerank: Rerank | None) -> int:
 
 
 class _Before:
-    """Running sums of a block of queries: at each distance, what ranks before its next item."""
+    """What ranks before the next item at each distance, for a block of queries: running sums, (q, bits + 1)."""
 
     def __init__(self, at_distance: Whole) -> None:
-        self.sums = np.cumsum(at_distance, axis=1) - at_distance  # (q, bits + 1)
+        self.sums = np.cumsum(at_distance, axis=1) - at_distance
 
-    def add(self, query: Whole, distance: Whole, values: Whole) -> Whole:
-        """For items in rank order within each query, (q, m): the sum before each; then counts them in."""
-        here = np.bincount((query * self.sums.shape[1] + distance).ravel(), values.ravel(), self.sums.size)
-        here = here.astype(np.int64).reshape(self.sums.shape)
-        within = np.cumsum(values, axis=1) - values  # in this chunk: at smaller distances too, so those are taken off
-        result: Whole = (self.sums - (np.cumsum(here, axis=1) - here))[query, distance] + within
+    def step(self, places: Whole, values: Whole | None, at: Whole, in_chunk: Whole) -> Whole:
+        """The sums before some items of a chunk; then the chunk is counted in.
+
+        Args:
+            places: of the chunk's items in the flat table.
+            values: of them; None = 1 each.
+            at: places of the items asked for.
+            in_chunk: sums of the values that rank before them in the chunk.
+        """
+        here = np.bincount(places, values, self.sums.size).astype(np.int64, copy=False).reshape(self.sums.shape)
+        nearer = np.cumsum(here, axis=1) - here  # in the chunk at smaller distances: in sums already
+        result: Whole = (self.sums - nearer).ravel()[at] + in_chunk
         self.sums += here
         return result
 
@@ -82,9 +88,9 @@ def in_index_order(inputs: RetrievalInputs, counts: Counts, k: int) -> Iterator[
         k: ranks, at least 1.
     """
     queries, bins = counts.size.shape
-    query = np.arange(queries)[:, None]
-    items, relevant = _Before(counts.size), _Before(counts.relevant)
-    grades = relevant if counts.by_grade is None else _Before(counts.by_grade @ np.arange(counts.by_grade.shape[2]))
+    graded = counts.by_grade is not None
+    items, hits = _Before(counts.size), _Before(counts.relevant)
+    grades = _Before(counts.by_grade @ np.arange(counts.by_grade.shape[2])) if counts.by_grade is not None else hits
     one_chunk = k * queries <= _BLOCK_PAIRS  # the nearest k of all hold the window
     step = max(1, len(inputs.database) if one_chunk else _BLOCK_PAIRS // queries)
     for first in range(0, len(inputs.database), step):
@@ -92,16 +98,24 @@ def in_index_order(inputs: RetrievalInputs, counts: Counts, k: int) -> Iterator[
         exclude = exclude_within(inputs, counts.rows, first, len(chunk))
         found = ops.hamming_topk(inputs.queries[counts.rows], chunk, min(k, len(chunk)), exclude=exclude)
         distance, item = (to_numpy(x) for x in found)
-        present = item >= 0
-        distance = np.where(present, distance, bins - 1)
-        grade = np.where(present, inputs.grades_at(counts.rows, item + first), 0)
-        hit = (grade > 0).astype(np.int64)
-        rows = np.broadcast_to(query, distance.shape)
-        before = items.add(rows, distance, present.astype(np.int64))
-        hits_before = relevant.add(rows, distance, hit)
-        grades_before = hits_before if grades is relevant else grades.add(rows, distance, grade)
-        chosen = (hit > 0) & (before < k)
-        yield _single_items(counts, *(x[chosen] for x in (rows, distance, before, hits_before, grade, grades_before)))
+        present = item >= 0  # all but the last place of a query whose own item was left out
+        grade = inputs.grades_at(counts.rows, np.where(present, item + first, 0)) * present
+        place = np.arange(queries)[:, None] * bins + distance
+        query, column = np.nonzero(grade)
+        own, at = grade[query, column], place[query, column]
+        before = items.step(place[present], None, at, column)
+        hits_before = hits.step(at, None, at, _running(query, np.ones_like(own), queries))
+        grades_before = grades.step(at, own, at, _running(query, own, queries)) if graded else hits_before
+        fields = (query, distance[query, column], before, hits_before, own, grades_before)
+        yield _single_items(counts, *(field[before < k] for field in fields))
+
+
+def _running(query: Whole, values: Whole, queries: int) -> Whole:
+    """Sums of the values before each one of its query; queries in ascending order."""
+    sums = np.cumsum(values) - values
+    starts = np.append(sums, 0)[np.searchsorted(query, np.arange(queries))]
+    result: Whole = sums - starts[query]
+    return result
 
 
 def reranked(inputs: RetrievalInputs, counts: Counts, k: int, features: Rerank) -> Iterator[Buckets]:
