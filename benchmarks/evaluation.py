@@ -246,7 +246,7 @@ PARTS = {"map": time_map, "report": time_report, "memory": time_memory}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", help="map, report, memory; default all")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -257,7 +257,7 @@ def main() -> None:
         child(options.child, options.items)
         return
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for part in options.parts:
+    for part in options.parts or PARTS:
         results[part] = {"machine": card(), "repeats": options.repeats, "rows": PARTS[part](options.repeats)}
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")

@@ -12,7 +12,7 @@ from fasthash.evaluation.inputs import row_words
 from fasthash.evaluation.merge import row_hashes
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, so that near hashes fall to different shares
-_HASHES = 1 << 22  # hashes compared at a time, so that memory does not grow with the database: 32 MiB
+_HASHES = 1 << 20  # hashes compared at a time, so that memory does not grow with the database: 8 MiB
 
 
 @dataclass(frozen=True)

@@ -72,3 +72,42 @@ def test_queries_without_relevant_items_follow_the_rule(two_queries):
         zero = metric(queries, items, np.array([0, 9]), labels, argument)
         skip = metric(queries, items, np.array([0, 9]), labels, argument, empty="skip")
         assert (zero, zero.empty, skip, skip.empty) == (0.5, 1, 1.0, 1)
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_curve_by_rank_is_made_of_the_scores_at_k(random_problem, average):
+    problem = random_problem(3)
+    curve = precision_recall_curve(*problem, by="rank", average=average)
+    assert curve.points[0] == 1
+    assert curve.points[-1] == 200
+    assert (np.diff(curve.points) > 0).all()
+    relevant = (problem.query_labels[:, None] == problem.database_labels) & (problem.query_labels[:, None] >= 0)
+    total = relevant.sum(axis=1)
+    for n, precision, recall in zip(curve.points.tolist(), curve.precision, curve.recall, strict=True):
+        hits = n * precision_at(*problem, n).per_query
+        assert precision == pytest.approx(hits.mean() / n)
+        if average == "macro":
+            assert recall == pytest.approx(float(recall_at(*problem, n)))
+        else:
+            assert recall == pytest.approx(hits.sum() / total.sum())
+    assert (curve.empty_share == 0).all()
+
+
+def test_area_under_a_curve_is_by_trapezoids(random_problem):
+    curve = precision_recall_curve(*random_problem(4), average="micro")
+    area = 0.0
+    for i in range(16):
+        area += (curve.recall[i + 1] - curve.recall[i]) * (curve.precision[i + 1] + curve.precision[i]) / 2
+    assert curve.area == pytest.approx(area)
+    perfect = np.zeros((3, 8), dtype=bool), np.zeros((5, 8), dtype=bool), np.zeros(3, int), np.zeros(5, int)
+    assert precision_recall_curve(*perfect).area == 0  # one point after all: recall does not grow
+    apart = np.zeros((1, 2), dtype=bool), np.array([[True, True], [True, False]]), np.zeros(1, int), np.zeros(2, int)
+    curve = precision_recall_curve(*apart, empty="skip")
+    assert np.isnan(curve.precision[0])
+    assert curve.area == pytest.approx(0.5)
+
+
+def test_no_points_without_items():
+    codes, labels = np.zeros((3, 2), np.uint8), np.zeros(3, int)
+    curve = precision_recall_curve(codes, codes[:0], labels, labels[:0], by="rank")
+    assert curve.points.shape == curve.precision.shape == (0,)
