@@ -16,7 +16,7 @@ from fasthash.evaluation.inputs import Exclude, Relevance, prepare
 from fasthash.evaluation.measure import EMPTY, TIES, Empty, Metric, Ties, Values, clipped, measure, named
 from fasthash.evaluation.ranks import check_rerank
 from fasthash.evaluation.score import Score
-from fasthash.evaluation.ties import CutBuckets, divide, expected_over_hits, precision_sum
+from fasthash.evaluation.ties import CutBuckets, divide, expected_over_hits, ordered_precision_sum, precision_sum
 
 Divisor = Literal["hits", "relevant", "min"]
 Window = Literal["ranks", "relevant"]
@@ -172,18 +172,16 @@ class AveragePrecision(Metric):
         """Sums; for divisor="hits" also hits, and the bucket that the window cuts where its hits are open."""
         b, k = buckets, self.k
         grades, grades_before = self.grades(b)
-        sums = precision_sum(
-            b.size,
-            b.relevant,
-            grades,
-            b.items_before,
-            grades_before,
-            b.places(k),
-            b.harmonic(k),
-        )
+        places, harmonic = b.places(k), b.harmonic(k)
+        if b.uniform:
+            each = 1 if grades is b.relevant else grades // b.relevant
+            sums = ordered_precision_sum(each, b.items_before, grades_before, places, harmonic)
+        else:
+            sums = precision_sum(b.size, b.relevant, grades, b.items_before, grades_before, places, harmonic)
         if k is None or self.divisor != "hits":
             return b.sum(sums)[None]
-        places = b.places(k)
+        if b.uniform:
+            return np.stack([b.sum(sums), b.sum(places)])
         cut = (places > 0) & (places < b.size) & (b.relevant < b.size)
         settled = [b.sum(np.where(cut, 0, values)) for values in (sums, b.expected_relevant(k))]
         at = np.flatnonzero(cut)

@@ -15,7 +15,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, so that n
 _HASHES = 1 << 20  # hashes compared at a time, so that memory does not grow with the database: 8 MiB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BitStatistics:
     """Statistics of the bits of n codes; made by `bit_statistics`.
 

@@ -35,6 +35,7 @@ class Buckets:
         grades: sum of the grades (shared labels) in the bucket, int64; without grades, the relevant items once more.
         grades_before: sum of the grades before the bucket, int64.
         gains: sum of the gains in the bucket, float64; None without grades.
+        uniform: all items of a bucket are relevant, and of one grade.
     """
 
     queries: int
@@ -47,6 +48,7 @@ class Buckets:
     grades: Counts
     grades_before: Counts
     gains: Values | None = None
+    uniform: bool = False
     _known: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def places(self, k: int | None) -> Counts:
@@ -81,6 +83,7 @@ class Buckets:
             self.grades[keep],
             self.grades_before[keep],
             None if self.gains is None else self.gains[keep],
+            self.uniform,
         )
 
     def _once(self, name: str, k: int | None, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:

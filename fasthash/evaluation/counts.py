@@ -80,7 +80,7 @@ class Counts:
             size = relevant
         ranks = (query, distance, size, relevant, items_before, relevant_before)
         if self.by_grade is None:
-            return Buckets(len(self.size), *ranks, relevant, relevant_before)
+            return Buckets(len(self.size), *ranks, relevant, relevant_before, uniform=cut != "expected")
         grades = self.by_grade @ np.arange(self.by_grade.shape[2])
         grades_before = np.cumsum(grades, axis=1) - grades
         gains = None if self.gains is None else (self.by_grade @ self.gains).ravel()[place]
@@ -113,4 +113,5 @@ class Counts:
             grades=relevant * grade[column],
             grades_before=before(size * grade),
             gains=None if self.gains is None else relevant * self.gains[grade[column]],
+            uniform=True,
         )

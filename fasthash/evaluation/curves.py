@@ -21,7 +21,7 @@ Average = Literal["macro", "micro"]
 Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PrecisionRecallCurve:
     """Precision and recall at several cuts of the ranking.
 

@@ -106,8 +106,9 @@ def in_index_order(inputs: RetrievalInputs, counts: Counts, k: int) -> Iterator[
         before = items.step(place[present], None, at, column)
         hits_before = hits.step(at, None, at, _running(query, np.ones_like(own), queries))
         grades_before = grades.step(at, own, at, _running(query, own, queries)) if graded else hits_before
+        inside = before < k
         fields = (query, distance[query, column], before, hits_before, own, grades_before)
-        yield _single_items(counts, *(field[before < k] for field in fields))
+        yield _single_items(counts, *(field[inside] for field in fields))
 
 
 def _running(query: Whole, values: Whole, queries: int) -> Whole:
@@ -161,4 +162,5 @@ def _single_items(
         grades=grade if graded else one,
         grades_before=grades_before if graded else relevant_before,
         gains=counts.gains[grade] if counts.gains is not None else None,
+        uniform=True,
     )

@@ -26,7 +26,7 @@ class Cost:
     pairs: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DistanceHistogram:
     """Pairs of a query and an item at each distance 0 .. bits, int64: relevant ones, and the others."""
 
@@ -34,7 +34,7 @@ class DistanceHistogram:
     irrelevant: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RetrievalReport:
     """The result of `evaluate`. ``str()`` is a table.
 

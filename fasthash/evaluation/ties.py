@@ -46,6 +46,14 @@ def precision_sum(
     return result
 
 
+def ordered_precision_sum(
+    grade: Counts | int, items_before: Counts, grades_before: Counts, places: Counts, harmonic: Values
+) -> Values:
+    """`precision_sum` of a bucket whose items are all relevant, with the same ``grade`` each: no order matters."""
+    result: Values = grade * places + (grades_before - grade * items_before) * harmonic
+    return result
+
+
 def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Values:
     """Quotient with x / 0 = 0."""
     result: Values = np.divide(
