@@ -49,22 +49,34 @@ class Buckets:
     grades_before: Counts
     gains: Values | None = None
     uniform: bool = False
-    _known: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
 
     def places(self, k: int | None) -> Counts:
         """Ranks of each bucket that lie among the first k; all of them for None."""
         if k is None:
             return self.size
         window: int = k
-        return self._once("places", k, lambda: np.clip(window - self.items_before, 0, self.size))
+        places: Counts = self._once("places", k, lambda: np.clip(window - self.items_before, 0, self.size))
+        return places
 
     def harmonic(self, k: int | None) -> Values:
         """The sum of 1 / rank over those places."""
-        return self._once("harmonic", k, lambda: harmonic_difference(self.items_before, self.places(k)))
+        harmonic: Values = self._once("harmonic", k, lambda: harmonic_difference(self.items_before, self.places(k)))
+        return harmonic
 
     def expected_relevant(self, k: int | None) -> Values:
         """Relevant items at those places, mean over all orders of the bucket."""
-        return self._once("relevant", k, lambda: self.relevant * (self.places(k) / self.size))
+        relevant: Values = self._once("relevant", k, lambda: self.relevant * (self.places(k) / self.size))
+        return relevant
+
+    def first(self, k: int) -> Buckets:
+        """The buckets that begin among the first k ranks: all that a metric of these ranks needs."""
+        some: Buckets | None = self._once("first", k, lambda: self._begin_before(k))
+        return self if some is None else some
+
+    def _begin_before(self, k: int) -> Buckets | None:
+        inside = self.items_before < k
+        return None if inside.all() else self.where(inside)  # not self, which would hold itself in memory
 
     def sum(self, values: NDArray[Any]) -> Values:
         """Add the values of each query's buckets: (queries,) float64."""
@@ -86,7 +98,7 @@ class Buckets:
             self.uniform,
         )
 
-    def _once(self, name: str, k: int | None, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    def _once(self, name: str, k: int | None, compute: Callable[[], Any]) -> Any:
         key = (name, -1 if k is None else k)
         if key not in self._known:
             self._known[key] = compute()

@@ -97,7 +97,8 @@ def measure(
     results = np.zeros((len(metrics), len(orders), 2, len(inputs.queries)))
     streamed = dict(enumerate(metrics))
     if ties == "index" and not rerank:
-        counted = [i for i, metric in streamed.items() if metric.counted]
+        ranked_anyway = any(metric.tied and not metric.counted for metric in metrics)
+        counted = [i for i, metric in streamed.items() if metric.counted and not (metric.k and ranked_anyway)]
         known: dict[int | None, tuple[Values, Counts]] = {}
         for i in counted:
             metric = streamed.pop(i)
@@ -143,11 +144,11 @@ def _measure_block(
     """Write values and weights of a block of queries to the metrics' rows of ``results`` (metrics, 2, block)."""
     if not metrics:
         return
-    window = max(metric.window(counts) for metric in metrics.values())
+    windows = {i: metric.window(counts) for i, metric in metrics.items()}
     sums: dict[int, Values] = {}
-    for part in rankings(inputs, counts, ties, window, rerank):
+    for part in rankings(inputs, counts, ties, max(windows.values()), rerank):
         for i, metric in metrics.items():
-            terms = metric.terms(part)
+            terms = metric.terms(part.first(windows[i]))
             sums[i] = sums[i] + terms if i in sums else terms
     for i, metric in metrics.items():
         results[i] = metric.finish(sums[i], counts)
