@@ -20,6 +20,8 @@ class Inputs:
         self.queries = rng.integers(0, 256, (queries, bits // 8), dtype=np.uint8)
         self.few = self.queries[:8]
         self.labels = rng.integers(0, 10, queries), rng.integers(0, 10, codes)
+        self.vectors = rng.standard_normal((queries, bits), dtype=np.float32)
+        self.candidates = rng.integers(0, codes, (queries, 200))
 
     @property
     def tenth(self) -> np.ndarray:
@@ -49,6 +51,8 @@ CALLS: dict[str, Callable[[Inputs], tuple[Any, ...]]] = {
     "hamming_histogram": lambda x: (x.queries, x.database),
     "relevance_histogram": lambda x: (x.queries, x.database, *x.labels),
     "average_precision_counts": lambda x: (x.queries, x.database, *x.labels),
+    "rescore": lambda x: (x.vectors, x.database, x.candidates),
+    "topk_rescored": lambda x: (x.vectors, x.database, 10),
 }
 
 
