@@ -2,17 +2,16 @@
 
     python benchmarks/rescoring.py [--queries 1000] [--candidates 200] [--bits 1024] [--repeats 9] [--threads 2]
 
-Repeats of all contestants take turns, so that a slow moment of the machine meets each of them. Candidates lie anywhere
-in the documents ("scattered"), or among so few rows that the cache holds them: the difference is what memory costs, and
-the first byte of each scattered row alone shows what is left of it without the arithmetic. Writes
-benchmarks/results/rescoring.json.
+Writes benchmarks/results/rescoring.json, or where --json says.
+
+Candidates lie anywhere in the documents ("scattered"), or among so few rows that the cache holds them: the difference
+is what memory costs. The first byte of each row alone is memory at work and little else.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from machine import card
+from timing import summary, take_turns
 
 import fasthash
 
@@ -74,18 +74,6 @@ def contestants(cell: Cell) -> dict[str, Callable[[], np.ndarray]]:
     }
 
 
-def take_turns(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each repeat, twice a turn: the second call finds the caches as the first one left them."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            for _ in range(2):
-                start = time.perf_counter()
-                call()
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
 def measure(cell: Cell, repeats: int) -> dict[str, list[float]]:
     """Seconds of each contestant, after one call of each whose scores must agree."""
     calls = contestants(cell)
@@ -119,7 +107,7 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
         documents = make()
         yield Cell(f"{name}, scattered", queries, documents, rng.integers(0, len(documents), shape))
         row_bytes = documents.strides[0]
-        few = ROWS_IN_CACHE * (options.bits // 8) // row_bytes
+        few = min(len(documents), ROWS_IN_CACHE * (options.bits // 8) // row_bytes)
         yield Cell(f"{name}, in cache", queries, documents, rng.integers(0, few, shape))
 
 
@@ -150,7 +138,8 @@ def stages(options: argparse.Namespace) -> dict[str, list[float]]:
 
 
 def shown(seconds: list[float]) -> str:
-    return f"{1e3 * float(np.median(seconds)):.2f} [{1e3 * min(seconds):.2f} {1e3 * max(seconds):.2f}]"
+    spread = summary(seconds)
+    return f"{1e3 * spread['median']:.2f} [{1e3 * spread['least']:.2f} {1e3 * spread['most']:.2f}]"
 
 
 def main() -> None:
@@ -162,6 +151,7 @@ def main() -> None:
     parser.add_argument("--values", type=int, default=100_000, help="rows of int8 and float documents")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, default=RESULTS / "rescoring.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows = []
@@ -181,11 +171,12 @@ def main() -> None:
     print(f"a whole search, k = {options.candidates // 4}, oversample 4")
     for name, values in parts.items():
         print(f"  {name:<24} {shown(values):>28} ms")
-    RESULTS.mkdir(exist_ok=True)
-    result = {"machine": card(), "options": vars(options), "rows": rows, "stages": parts}
-    (RESULTS / "rescoring.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(f"median [least most] of {2 * options.repeats}; ratios of least times")
-    print(f"written to {RESULTS / 'rescoring.json'}")
+    options.json.parent.mkdir(exist_ok=True)
+    settings = {name: value for name, value in vars(options).items() if name != "json"}
+    result = {"machine": card(), "options": settings, "rows": rows, "stages": parts}
+    options.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"median [least most] of {options.repeats}; ratios of least times")
+    print(f"written to {options.json}")
 
 
 if __name__ == "__main__":

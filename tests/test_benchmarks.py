@@ -132,6 +132,16 @@ print(memory.extra_bytes("wasteful", 1000, 1, 64, 1) >> 20)
     assert int(_in_benchmarks(code)) in (63, 64)
 
 
+def test_rescoring(tmp_path: Path) -> None:
+    sizes = ["--queries", 5, "--candidates", 12, "--bits", 64, "--codes", 2000, "--values", 300, "--repeats", 1]
+    text = _run(BENCHMARKS / "rescoring.py", *sizes, "--json", tmp_path / "rescoring.json")
+    assert "codes, scattered: " in text
+    results = json.loads((tmp_path / "rescoring.json").read_text())
+    assert len(results["rows"]) == 8
+    assert all(ratio > 0 for row in results["rows"] for ratio in row["ratio_of_least"].values())
+    assert "topk_rescored" in results["stages"]
+
+
 def test_every_op_has_a_call() -> None:
     names = _in_benchmarks("from calls import CALLS, op_of\nprint(*map(op_of, CALLS))").split()
     assert {op.name for op in OPS} <= set(names), "benchmarks/calls.py: an op is missing"
