@@ -9,6 +9,7 @@ add_library(fasthash_cpu STATIC
   csrc/cpu/topk.cpp
   csrc/cpu/distinct.cpp
   csrc/cpu/range.cpp
+  csrc/cpu/range_padded.cpp
   csrc/cpu/count.cpp
   csrc/cpu/score.cpp
   csrc/cpu/level_scalar.cpp)
