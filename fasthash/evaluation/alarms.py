@@ -174,9 +174,9 @@ def ties_decide(score: Score) -> Alarm | None:
     )
 
 
-def sorted_database(sets: NDArray[np.int64], ties: str) -> Alarm | None:
-    """The database is sorted by class (label sets as numbers, (n,)) while ties are broken by index."""
-    if ties != "index" or len(sets) < 2:
+def sorted_database(sets: NDArray[np.int64]) -> Alarm | None:
+    """The database is sorted by class (label sets as numbers, (n,)), which matters when index breaks ties."""
+    if len(sets) < 2:
         return None
     runs = 1 + int((np.diff(sets) != 0).sum())
     _, sizes = np.unique(sets, return_counts=True)

@@ -106,16 +106,19 @@ def evaluate(
         observers=(by_radius, by_rank, pairs),
     )
     scores = dict(zip(metrics, values, strict=True))
-    statistics = [bit_statistics(codes, inputs.bits) for codes in (inputs.queries, inputs.database)]
+    statistics = {
+        "query": bit_statistics(inputs.queries, inputs.bits),
+        "database": bit_statistics(inputs.database, inputs.bits),
+    }
     raised = alarms.present(
-        *(alarms.constant_bits(side, x) for side, x in zip(("query", "database"), statistics, strict=True)),
-        *(alarms.unbalanced_bits(side, x) for side, x in zip(("query", "database"), statistics, strict=True)),
-        alarms.duplicate_codes(statistics[1]),
-        alarms.fewer_codes_than_classes(statistics[1], _classes(inputs)),
+        *(alarms.constant_bits(side, bits_of_side) for side, bits_of_side in statistics.items()),
+        *(alarms.unbalanced_bits(side, bits_of_side) for side, bits_of_side in statistics.items()),
+        alarms.duplicate_codes(statistics["database"]),
+        alarms.fewer_codes_than_classes(statistics["database"], _classes(inputs)),
         alarms.equal_average_precision(scores["mAP@all"]),
         alarms.near_chance(scores["mAP@all"], pairs.chance(empty)),
         alarms.ties_decide(scores["mAP@all"]),
-        alarms.sorted_database(_label_sets(inputs.database_labels), ties) if ties == "index" else None,
+        alarms.sorted_database(_label_sets(inputs.database_labels)) if ties == "index" else None,
         *(
             alarms.zeros_at_the_sign_step(side, *_zeros(codes))
             for side, codes in (("query", query_codes), ("database", database_codes))
@@ -147,8 +150,8 @@ def evaluate(
             for average in ("macro", "micro")
         },
         distances=DistanceHistogram(pairs.relevant, pairs.all - pairs.relevant),
-        query_bits=statistics[0],
-        database_bits=statistics[1],
+        query_bits=statistics["query"],
+        database_bits=statistics["database"],
         alarms=raised,
         notes=_notes(inputs, windows, graded),
         cost=Cost(time.perf_counter() - start, int(pairs.all.sum())),

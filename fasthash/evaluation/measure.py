@@ -97,6 +97,7 @@ def measure(
     results = np.zeros((len(metrics), len(orders), 2, len(inputs.queries)))
     streamed = dict(enumerate(metrics))
     if ties == "index" and not rerank:
+        # Ranking item by item, where another metric asks for it, serves short windows in passing.
         ranked_anyway = any(metric.tied and not metric.counted for metric in metrics)
         counted = [i for i, metric in streamed.items() if metric.counted and not (metric.k and ranked_anyway)]
         known: dict[int | None, tuple[Values, Counts]] = {}

@@ -134,9 +134,9 @@ def test_sorted_database(healthy, multi):
 
 
 def test_few_items_of_many_classes_are_not_sorted():
-    assert alarms.sorted_database(np.arange(50), "index") is None
-    assert alarms.sorted_database(np.zeros(50, int), "index") is None
-    assert alarms.sorted_database(np.repeat(np.arange(25), 3), "index") is not None
+    assert alarms.sorted_database(np.arange(50)) is None
+    assert alarms.sorted_database(np.zeros(50, int)) is None
+    assert alarms.sorted_database(np.repeat(np.arange(25), 3)) is not None
 
 
 @pytest.mark.parametrize("side", [0, 1])
