@@ -5,11 +5,13 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc cmake -type f)
 
-.PHONY: demo test lint format bench clean help
+.PHONY: demo test test-asan test-neon neon-tools lint format bench clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on real digits, search, report (about five minutes, most of it the install)"
 	@echo "make test    install into $(VENV), lint, run all tests"
+	@echo "make test-asan  replays the op cases against the CPU kernels under AddressSanitizer"
+	@echo "make test-neon  the same for the NEON kernels, cross-compiled and emulated"
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make format  put Python and C++ sources into shape"
 	@echo "make bench   this machine's ceilings, and fasthash beside FAISS and others (about 20 minutes)"
@@ -21,6 +23,30 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(MAKE) lint
 	$(BIN)/python -m pytest
+
+# The CPU kernels and csrc/runner in a build folder of their own: $(1) its name, $(2) more settings.
+define build_runner
+mkdir -p build/$(1)
+$(BIN)/cmake -S . -B build/$(1) -G "Unix Makefiles" -DFASTHASH_RUNNER=ONLY $(2) > build/$(1)/cmake.log
+$(BIN)/cmake --build build/$(1) --parallel $$(nproc) -- --no-print-directory
+endef
+RUNNER = csrc/runner/fasthash_runner
+
+test-asan: build/cases.bin
+	$(call build_runner,asan,-DCMAKE_CXX_FLAGS="-g -fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all")
+	build/asan/$(RUNNER) build/cases.bin
+
+test-neon: neon-tools build/cases.bin
+	$(call build_runner,neon,-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake)
+	qemu-aarch64 build/neon/$(RUNNER) build/cases.bin --levels scalar,neon
+
+neon-tools:
+	@command -v aarch64-linux-gnu-g++ > /dev/null && command -v qemu-aarch64 > /dev/null \
+	|| { echo "test-neon needs a cross compiler and an emulator: apt-get install g++-aarch64-linux-gnu qemu-user" >&2; exit 1; }
+
+build/cases.bin: $(VENV)/test.stamp $(wildcard tests/*_cases.py) fasthash/ops/reference.py
+	mkdir -p build
+	$(BIN)/python tests/native_cases.py $@
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -47,9 +73,10 @@ $(VENV)/demo.stamp: $(VENV)/torch.stamp $(SOURCES)
 	$(BIN)/pip install --quiet --editable ".[demo]"
 	touch $@
 
-# The tests also want the CUDA kernels compiled for the CPU.
+# The tests also want the CUDA kernels compiled for the CPU, and the runner of op cases.
 $(VENV)/test.stamp: $(VENV)/torch.stamp $(SOURCES)
-	$(BIN)/pip install --quiet --editable ".[dev]" --config-settings cmake.define.FASTHASH_EMULATION=ON
+	$(BIN)/pip install --quiet --editable ".[dev]" --config-settings cmake.define.FASTHASH_EMULATION=ON \
+		--config-settings cmake.define.FASTHASH_RUNNER=ON
 	touch $@
 
 # The peers that fasthash is measured against.

@@ -77,7 +77,8 @@ add_library(fasthash_cuda STATIC
   csrc/cuda/distance.cu
   csrc/cuda/table.cu
   csrc/cuda/select.cu
-  csrc/cuda/count.cu)
+  csrc/cuda/count.cu
+  csrc/cuda/score.cu)
 target_include_directories(fasthash_cuda PUBLIC csrc/include PRIVATE csrc/cuda)
 target_compile_options(fasthash_cuda PRIVATE -Xcompiler=-Wall,-Wextra --threads=2)
 target_link_libraries(fasthash_cuda PUBLIC CUDA::cudart_static)

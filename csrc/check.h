@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "fasthash/types.h"
+#include "fasthash/score.h"
 
 namespace fasthash {
 
@@ -74,6 +74,28 @@ class Check {
     address("database_sets", database_sets, sets && sides.database.rows > 0);
     return {pointer<const int64_t>(query_ids), pointer<const int64_t>(database_ids), pointer<const uint8_t>(query_sets),
             pointer<const uint8_t>(database_sets), set_bytes};
+  }
+  Rescoring rescoring(Address queries, int64_t rows, int64_t dim, Address candidates, int64_t count) const {
+    at_least("query_rows", rows, 0);
+    at_least("dim", dim, 1);
+    at_least("count", count, 0);
+    address("queries", queries, rows > 0);
+    address("candidates", candidates, rows > 0 && count > 0);
+    return {pointer<const float>(queries), rows, dim, pointer<const int64_t>(candidates), count};
+  }
+  Documents documents(Address data, int values, int64_t rows, int64_t row_stride, Address scale) const {
+    if (values < 0 || values >= kValues) refuse("values", "0 to 5", std::to_string(values));
+    at_least("document_rows", rows, 0);
+    at_least("row_stride", row_stride, 0);
+    address("documents", data, rows > 0);
+    return {pointer<const void>(data), static_cast<Values>(values), rows, row_stride, pointer<const float>(scale)};
+  }
+  // So that every overlap has a bin: no set has bits beyond its classes, and class ids share one label at most.
+  void classes(const Labels& labels, int64_t classes) const {
+    const int64_t least = labels.set_bytes == 0 ? 1 : 8 * labels.set_bytes - 7;
+    const int64_t most = labels.set_bytes == 0 ? 1 : 8 * labels.set_bytes;
+    if (classes >= least && classes <= most) return;
+    refuse("classes", std::to_string(least) + " to " + std::to_string(most), std::to_string(classes));
   }
 
  private:

@@ -7,6 +7,7 @@
 #include "fasthash/count.h"
 #include "fasthash/distance.h"
 #include "fasthash/pack.h"
+#include "fasthash/score.h"
 #include "fasthash/select.h"
 
 #if defined(FASTHASH_WITH_CUDA)
@@ -147,6 +148,25 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
       },
       "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "radius"_a,
       "mask"_a, "exclude"_a, "threads"_a, NoGil());
+  m.def(
+      "hamming_range_padded",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, int64_t radius, int64_t capacity, Address mask, Address exclude, Address counts,
+         Address distances, Address indices, int threads) {
+        const Check check("hamming_range_padded");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        check.at_least("radius", radius, 0);
+        check.at_least("capacity", capacity, 1);
+        check.address("counts", counts, query_rows > 0);
+        check.address("distances", distances, query_rows > 0);
+        check.address("indices", indices, query_rows > 0);
+        check.threads(threads);
+        cpu::hamming_range_padded(s.queries, s.database, radius, capacity, s.filter, pointer<int64_t>(counts),
+                                  pointer<int32_t>(distances), pointer<int64_t>(indices), threads);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "radius"_a,
+      "capacity"_a, "mask"_a, "exclude"_a, "counts"_a, "distances"_a, "indices"_a, "threads"_a, NoGil());
 
   m.def(
       "hamming_histogram",
@@ -178,6 +198,23 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
       "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "out"_a, "threads"_a,
       NoGil());
   m.def(
+      "overlap_histogram",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
+         int64_t set_bytes, int64_t classes, Address mask, Address exclude, Address out, int threads) {
+        const Check check("overlap_histogram");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        const Labels labels = check.labels(s, query_ids, database_ids, query_sets, database_sets, set_bytes);
+        check.classes(labels, classes);
+        check.address("out", out, query_rows > 0);
+        check.threads(threads);
+        cpu::overlap_histogram(s.queries, s.database, labels, classes, s.filter, pointer<int64_t>(out), threads);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
+      "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "classes"_a, "mask"_a, "exclude"_a, "out"_a,
+      "threads"_a, NoGil());
+  m.def(
       "average_precision_counts",
       [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
          int64_t database_bytes, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
@@ -198,6 +235,35 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
       "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
       "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "window"_a,
       "precision_sum"_a, "hits"_a, "relevant"_a, "threads"_a, NoGil());
+
+  m.def(
+      "rescore",
+      [](Address queries, int64_t query_rows, int64_t dim, Address documents, int values, int64_t document_rows,
+         int64_t row_stride, Address scale, Address candidates, int64_t count, Address scores, int threads) {
+        const Check check("rescore");
+        const Rescoring rescoring = check.rescoring(queries, query_rows, dim, candidates, count);
+        const Documents table = check.documents(documents, values, document_rows, row_stride, scale);
+        check.address("scores", scores, query_rows > 0 && count > 0);
+        check.threads(threads);
+        return cpu::rescore(rescoring, table, pointer<float>(scores), threads);
+      },
+      "queries"_a, "query_rows"_a, "dim"_a, "documents"_a, "values"_a, "document_rows"_a, "row_stride"_a, "scale"_a,
+      "candidates"_a, "count"_a, "scores"_a, "threads"_a, NoGil());
+  m.def(
+      "score_order",
+      [](Address scores, Address candidates, int64_t rows, int64_t count, int64_t k, Address order, int threads) {
+        const Check check("score_order");
+        check.at_least("rows", rows, 0);
+        check.at_least("k", k, 0);
+        check.at_least("count", count, k);
+        check.address("scores", scores, rows > 0 && count > 0);
+        check.address("candidates", candidates, rows > 0 && count > 0);
+        check.address("order", order, rows > 0 && k > 0);
+        check.threads(threads);
+        cpu::score_order(pointer<const float>(scores), pointer<const int64_t>(candidates), rows, count, k,
+                         pointer<int64_t>(order), threads);
+      },
+      "scores"_a, "candidates"_a, "rows"_a, "count"_a, "k"_a, "order"_a, "threads"_a, NoGil());
 
 #if defined(FASTHASH_WITH_CUDA)
   auto cuda_module = m.def_submodule("cuda", "The same functions on device addresses.");

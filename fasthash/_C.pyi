@@ -44,6 +44,22 @@ def hamming_range(
     exclude: int,
     threads: int,
 ) -> RangeResult: ...
+def hamming_range_padded(
+    queries: int,
+    query_rows: int,
+    query_bytes: int,
+    database: int,
+    database_rows: int,
+    database_bytes: int,
+    radius: int,
+    capacity: int,
+    mask: int,
+    exclude: int,
+    counts: int,
+    distances: int,
+    indices: int,
+    threads: int,
+) -> None: ...
 def hamming_histogram(
     queries: int,
     query_rows: int,
@@ -73,6 +89,24 @@ def relevance_histogram(
     out: int,
     threads: int,
 ) -> None: ...
+def overlap_histogram(
+    queries: int,
+    query_rows: int,
+    query_bytes: int,
+    database: int,
+    database_rows: int,
+    database_bytes: int,
+    query_ids: int,
+    database_ids: int,
+    query_sets: int,
+    database_sets: int,
+    set_bytes: int,
+    classes: int,
+    mask: int,
+    exclude: int,
+    out: int,
+    threads: int,
+) -> None: ...
 def average_precision_counts(
     queries: int,
     query_rows: int,
@@ -93,3 +127,18 @@ def average_precision_counts(
     relevant: int,
     threads: int,
 ) -> None: ...
+def rescore(
+    queries: int,
+    query_rows: int,
+    dim: int,
+    documents: int,
+    values: int,
+    document_rows: int,
+    row_stride: int,
+    scale: int,
+    candidates: int,
+    count: int,
+    scores: int,
+    threads: int,
+) -> int: ...
+def score_order(scores: int, candidates: int, rows: int, count: int, k: int, order: int, threads: int) -> None: ...

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 
 import fasthash
+
+hypothesis.settings.register_profile("fasthash", deadline=None)  # a deadline is an asserted time
+hypothesis.settings.load_profile("fasthash")
 
 
 @pytest.fixture

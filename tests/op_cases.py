@@ -13,6 +13,8 @@ from fasthash.ops import reference
 
 BYTES = (1, 2, 3, 8, 16, 20, 32, 33, 128)
 CODES = (0, 1, 7, 97)
+# What the compiler had in hand for the source of each CPU level, so that none can be a copy of another.
+COMPILED_FOR = {"scalar": "base", "avx2": "AVX2", "avx512": "AVX-512", "neon": "NEON"}
 
 
 def codes(rng: np.random.Generator, rows: int, bytes_: int) -> np.ndarray:
@@ -96,6 +98,38 @@ def _labelled(*options: dict[str, Any]) -> Any:
     return inputs
 
 
+def _documents(rng: np.random.Generator, m: int, dim: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """Documents of every dtype that NumPy has, with every form of scale."""
+    yield fasthash.pack(rng.standard_normal((m, dim))), {}
+    values = rng.integers(-128, 128, (m, dim)).astype(np.int8)
+    for scale in (None, 0.3, rng.random(dim, np.float32), rng.standard_normal((m, 1)).astype(np.float32)):
+        yield values, {} if scale is None else {"scale": scale}
+    for dtype in (np.float16, np.float64, np.float32):
+        yield rng.standard_normal((m, dim)).astype(dtype), {}
+
+
+def _rescore(rng: np.random.Generator, q: int, m: int, b: int) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    for dim in (8 * b, 8 * b - 3):
+        queries = rng.standard_normal((q, dim)).astype(np.float32)
+        candidates = rng.integers(-1, m, (q, 11))
+        for documents, scale in _documents(rng, m, dim):
+            yield (queries, documents, candidates), scale
+
+
+def _topk_rescored(
+    rng: np.random.Generator, q: int, m: int, b: int
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Queries of whole numbers: many documents score the same."""
+    for dim in (8 * b, 8 * b - 3):
+        queries = rng.integers(-1, 2, (q, dim)).astype(np.float32)
+        codes = fasthash.pack(clustered(rng, m, 8 * b)[:, :dim].astype(np.int8))
+        for filters in _filters(rng, q, m):
+            yield (queries, codes, 3), filters
+            yield (queries, codes, 60), {**filters, "oversample": 1}
+        for documents, scale in _documents(rng, m, dim):
+            yield (queries, codes, 7), {"documents": documents, **scale}
+
+
 OPS = [
     Op("pack", _pack),
     Op("unpack", _unpack),
@@ -103,9 +137,13 @@ OPS = [
     Op("label_overlap", _matrix),
     Op("hamming_topk", _with((1,), (10,), (120,))),
     Op("hamming_range", _with((0,), (9,), (10_000,))),
+    Op("hamming_range_padded", _with((0, 3), (9, 1), (9, 50), (10_000, 120))),
     Op("hamming_histogram", _with()),
     Op("relevance_histogram", _labelled()),
+    Op("overlap_histogram", _labelled()),
     Op("average_precision_counts", _labelled({}, {"k": 1}, {"k": 13})),
+    Op("rescore", _rescore),
+    Op("topk_rescored", _topk_rescored),
 ]
 
 

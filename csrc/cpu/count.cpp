@@ -54,10 +54,18 @@ void hamming_histogram(Codes queries, Codes database, Filter filter, int64_t* ou
 void relevance_histogram(Codes queries, Codes database, Labels labels, Filter filter, int64_t* out, int threads) {
   const int64_t bins = 2 * (8 * queries.bytes + 1);
   histogram(queries, database, &labels, filter, bins, out, threads, [](const Pairs& pairs, int64_t i) {
-    return 2 * static_cast<int64_t>(pairs.distances[i]) + pairs.relevant[i];
+    return 2 * static_cast<int64_t>(pairs.distances[i]) + (pairs.overlaps[i] != 0);
   });
   // Counted as [irrelevant, relevant].
   for (int64_t i = 0; i < queries.rows * bins; i += 2) out[i] += out[i + 1];
+}
+
+void overlap_histogram(Codes queries, Codes database, Labels labels, int64_t classes, Filter filter, int64_t* out,
+                       int threads) {
+  const int64_t bins = (8 * queries.bytes + 1) * (classes + 1);
+  histogram(queries, database, &labels, filter, bins, out, threads, [classes](const Pairs& pairs, int64_t i) {
+    return (classes + 1) * pairs.distances[i] + pairs.overlaps[i];
+  });
 }
 
 namespace {
@@ -93,7 +101,7 @@ void average_precision_group(Codes queries, Codes database, Labels labels, Filte
         if (i == pairs.skip) continue;
         int64_t* entry = entries + 2 * pairs.distances[i];
         const int64_t rank = ++entry[0];
-        if (!pairs.relevant[i]) continue;
+        if (pairs.overlaps[i] == 0) continue;
         const int64_t found = ++entry[1];
         if (rank > window) continue;
         precision_sum[pairs.query] += static_cast<double>(found) / static_cast<double>(rank);

@@ -4,8 +4,20 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(FASTHASH_X86)
+#include <cpuid.h>
+#endif
+
 namespace fasthash::cpu {
 namespace {
+
+#if defined(FASTHASH_X86)
+// Conversion of half floats; clang's builtin does not know it by name.
+bool has_f16c() {
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
 
 // Asked of CPUID and the operating system's state bits only (the compiler's builtin does both), never by
 // trying.
@@ -13,11 +25,13 @@ std::vector<const Level*> detect() {
   std::vector<const Level*> found{&scalar_level};
 #if defined(FASTHASH_X86)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) found.push_back(&avx2_level);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && has_f16c()) found.push_back(&avx2_level);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512vpopcntdq")) {
     found.push_back(&avx512_level);
   }
+#elif defined(FASTHASH_NEON)
+  found.push_back(&neon_level);  // in the base of 64-bit Arm
 #endif
   return found;
 }

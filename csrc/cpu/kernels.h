@@ -146,10 +146,24 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
 }  // namespace
 
 // Defines the exported table of a level source, which includes the other kernels. V::Narrow has lanes of 32 bits.
-#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                                       \
-  const Level VARIABLE = {                                                                                           \
-      NAME,           COMPILED_FOR,        V::interleave, interleave_run<V>, count_block<V, Xor>,    matrix<V, Xor>, \
-      matrix<V, And>, count_block<V, And>, count_at_most, scan<V>,           scan_narrow<V::Narrow>, sign_words<V>,  \
-      unpack_bytes}
+// clang-format off
+#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V) \
+  const Level VARIABLE = {                                     \
+      .name = NAME,                                            \
+      .compiled_for = COMPILED_FOR,                            \
+      .interleave = V::interleave,                             \
+      .interleave_run = interleave_run<V>,                     \
+      .distances = count_block<V, Xor>,                        \
+      .distance_rows = matrix<V, Xor>,                         \
+      .overlap_rows = matrix<V, And>,                          \
+      .overlaps = count_block<V, And>,                         \
+      .count_at_most = count_at_most,                          \
+      .scan = scan<V>,                                         \
+      .scan_narrow = scan_narrow<V::Narrow>,                   \
+      .sign_words = sign_words<V>,                             \
+      .unpack_bytes = unpack_bytes,                            \
+      .score_rows = score_rows<V>,                             \
+  }
+// clang-format on
 
 }  // namespace fasthash::cpu

@@ -4,6 +4,12 @@
 
 #include <cstdint>
 
+#include "fasthash/score.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "byte i of a code is taken to be bits 8 * i and up of a word: little-endian machines only"
+#endif
+
 namespace fasthash::cpu {
 
 // Codes are met in groups of eight, word by word: group g holds word w of its eight codes at groups[(g *
@@ -13,6 +19,7 @@ inline constexpr int kNarrowLanes = 16;
 inline constexpr int kNarrowBytes = 4;              // the widest code of a narrow block
 inline constexpr int kBlockBytes = 1 << 15;         // of codes: fits the L1 cache
 inline constexpr int kMostCodes = kBlockBytes / 8;  // of a block
+inline constexpr int kScoreRows = 4;                // documents that a query meets at once
 
 // One query's candidates during a scan in index order.
 struct Selection {
@@ -63,10 +70,14 @@ struct Level {
   void (*sign_words)(const void* row, int width, int64_t limit, int64_t words, uint64_t* out);
   // bytes / 8 -> floats of -1 and +1, most significant bit first.
   void (*unpack_bytes)(const uint8_t* codes, int64_t bytes, float* out);
+  // Scores of kScoreRows rows, in the order of score.h. The query is padded with zeros to whole sixteens; for signs it
+  // is negated, and element i stands at i ^ 7, as the bits of a byte do.
+  void (*score_rows)(const float* query, const uint8_t* const* rows, Values values, int64_t dim, float* scores);
 };
 
 extern const Level scalar_level;
 extern const Level avx2_level;
 extern const Level avx512_level;
+extern const Level neon_level;
 
 }  // namespace fasthash::cpu

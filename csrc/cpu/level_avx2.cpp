@@ -3,13 +3,62 @@
 
 #include "matrix_kernel.h"
 #include "scan_kernel.h"
+#include "score_kernel.h"
 
 namespace fasthash::cpu {
 namespace {
 
 struct Avx2Narrow;
 
+struct Avx2Floats {
+  __m256 low, high;
+
+  static Avx2Floats zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+  static Avx2Floats load(const float* from) { return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
+  static Avx2Floats load(const int8_t* from) {
+    const __m128i bytes = load_128(from);
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes)))};
+  }
+  static Avx2Floats load(const Half* from) {
+    return {_mm256_cvtph_ps(load_128(from)), _mm256_cvtph_ps(load_128(from + 8))};
+  }
+  static Avx2Floats load(const Bfloat* from) {
+    const auto widen = [](__m128i x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16)); };
+    return {widen(load_128(from)), widen(load_128(from + 8))};
+  }
+  static Avx2Floats load(const double* from) {
+    const auto narrow = [&](int i) { return _mm256_cvtpd_ps(_mm256_loadu_pd(from + i)); };
+    return {_mm256_set_m128(narrow(4), narrow(0)), _mm256_set_m128(narrow(12), narrow(8))};
+  }
+  static Avx2Floats flip(Avx2Floats x, uint32_t bits) {
+    const __m256i all = _mm256_set1_epi32(static_cast<int>(bits)), sign = _mm256_set1_epi32(INT32_MIN);
+    const auto flipped = [&](__m256 half, __m256i shifts) {
+      const __m256i chosen = _mm256_and_si256(_mm256_sllv_epi32(all, shifts), sign);
+      return _mm256_xor_ps(half, _mm256_castsi256_ps(chosen));
+    };
+    return {flipped(x.low, _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24)),
+            flipped(x.high, _mm256_setr_epi32(23, 22, 21, 20, 19, 18, 17, 16))};
+  }
+  void add(Avx2Floats x) {
+    low = _mm256_add_ps(low, x.low);
+    high = _mm256_add_ps(high, x.high);
+  }
+  void add_product(Avx2Floats x, Avx2Floats y) {
+    low = _mm256_add_ps(low, _mm256_mul_ps(x.low, y.low));
+    high = _mm256_add_ps(high, _mm256_mul_ps(x.high, y.high));
+  }
+  float total() const {
+    const __m256 eight = _mm256_add_ps(low, high);
+    return close(_mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1)));
+  }
+
+ private:
+  static __m128i load_128(const void* from) { return _mm_loadu_si128(static_cast<const __m128i*>(from)); }
+};
+
 struct Avx2 {
+  using Floats = Avx2Floats;
   using Narrow = Avx2Narrow;
   using Type = __m256i;
   using Word = uint64_t;

@@ -3,9 +3,16 @@
 
 #include "matrix_kernel.h"
 #include "scan_kernel.h"
+#include "score_kernel.h"
 
 namespace fasthash::cpu {
 namespace {
+
+// GCC 12 may spill a mask that is seen as a wider number as its one or two bytes, and read eight.
+inline uint32_t number(uint32_t mask) {
+  asm("" : "+r"(mask));
+  return mask;
+}
 
 struct Avx512Narrow {
   using Type = __m512i;
@@ -21,11 +28,46 @@ struct Avx512Narrow {
   static Type bit_or(Type a, Type b) { return _mm512_or_si512(a, b); }
   static Type partial(Type x) { return _mm512_popcnt_epi32(x); }
   static Type add_partial(Type a, Type b) { return _mm512_add_epi32(a, b); }
-  static uint32_t negative(Type x) { return _mm512_cmplt_epi32_mask(x, _mm512_setzero_si512()); }
+  static uint32_t negative(Type x) { return number(_mm512_cmplt_epi32_mask(x, _mm512_setzero_si512())); }
   static void store(Type x, int32_t* out) { _mm512_storeu_si512(out, x); }
 };
 
+struct Avx512Floats {
+  __m512 all;
+
+  static Avx512Floats zero() { return {_mm512_setzero_ps()}; }
+  static Avx512Floats load(const float* from) { return {_mm512_loadu_ps(from)}; }
+  static Avx512Floats load(const int8_t* from) {
+    return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))))};
+  }
+  static Avx512Floats load(const Half* from) {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))};
+  }
+  static Avx512Floats load(const Bfloat* from) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+  }
+  static Avx512Floats load(const double* from) {
+    const __m256 low = _mm512_cvtpd_ps(_mm512_loadu_pd(from)), high = _mm512_cvtpd_ps(_mm512_loadu_pd(from + 8));
+    const __m512d both = _mm512_castpd256_pd512(_mm256_castps_pd(low));
+    return {_mm512_castpd_ps(_mm512_insertf64x4(both, _mm256_castps_pd(high), 1))};
+  }
+  static Avx512Floats flip(Avx512Floats x, uint32_t bits) {
+    const __m512i all = _mm512_castps_si512(x.all);
+    const auto chosen = static_cast<__mmask16>(bits);
+    return {_mm512_castsi512_ps(_mm512_mask_xor_epi32(all, chosen, all, _mm512_set1_epi32(INT32_MIN)))};
+  }
+  void add(Avx512Floats x) { all = _mm512_add_ps(all, x.all); }
+  void add_product(Avx512Floats x, Avx512Floats y) { all = _mm512_add_ps(all, _mm512_mul_ps(x.all, y.all)); }
+  float total() const {
+    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(all), 1));
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(all), high);
+    return close(_mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1)));
+  }
+};
+
 struct Avx512 {
+  using Floats = Avx512Floats;
   using Narrow = Avx512Narrow;
   using Type = __m512i;
   using Word = uint64_t;
@@ -47,11 +89,7 @@ struct Avx512 {
   static Type partial(Type x) { return _mm512_popcnt_epi64(x); }
   static Type add_partial(Type a, Type b) { return _mm512_add_epi64(a, b); }
   static Type finish(Type x) { return x; }
-  static uint32_t negative(Type x) {
-    uint32_t lanes = _mm512_cmplt_epi64_mask(x, _mm512_setzero_si512());
-    asm("" : "+r"(lanes));  // GCC 12 may, with sanitizers at -O1, spill the mask as one byte and read eight
-    return lanes;
-  }
+  static uint32_t negative(Type x) { return number(_mm512_cmplt_epi64_mask(x, _mm512_setzero_si512())); }
   static void store(Type x, int64_t* out) { _mm512_storeu_si512(out, x); }
   static void store_i32(Type x, int32_t* out) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi64_epi32(x));
@@ -105,13 +143,13 @@ struct Avx512 {
       return _mm512_cmplt_epu8_mask(less_one, _mm512_set1_epi8(static_cast<char>(limit)));
     } else if constexpr (sizeof(T) == 2) {
       const auto less_one = _mm512_sub_epi16(x, _mm512_set1_epi16(1));
-      return _mm512_cmplt_epu16_mask(less_one, _mm512_set1_epi16(static_cast<int16_t>(limit)));
+      return number(_mm512_cmplt_epu16_mask(less_one, _mm512_set1_epi16(static_cast<int16_t>(limit))));
     } else if constexpr (sizeof(T) == 4) {
       const auto less_one = _mm512_sub_epi32(x, _mm512_set1_epi32(1));
-      return _mm512_cmplt_epu32_mask(less_one, _mm512_set1_epi32(static_cast<int>(limit)));
+      return number(_mm512_cmplt_epu32_mask(less_one, _mm512_set1_epi32(static_cast<int>(limit))));
     } else {
       const auto less_one = _mm512_sub_epi64(x, _mm512_set1_epi64(1));
-      return _mm512_cmplt_epu64_mask(less_one, _mm512_set1_epi64(limit));
+      return number(_mm512_cmplt_epu64_mask(less_one, _mm512_set1_epi64(limit)));
     }
   }
 };

@@ -3,6 +3,7 @@
 
 #include "matrix_kernel.h"
 #include "scan_kernel.h"
+#include "score_kernel.h"
 
 namespace fasthash::cpu {
 namespace {

@@ -11,8 +11,6 @@
 namespace fasthash::cpu {
 namespace {
 
-static_assert(std::endian::native == std::endian::little);
-
 constexpr int64_t kElementsATask = 1 << 18;
 constexpr int64_t kWords = 64;          // of signs at a time
 constexpr int64_t kMostToSpread = 512;  // bits of rows that are packed as one run and spread to bytes of their own

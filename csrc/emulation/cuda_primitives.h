@@ -1,6 +1,8 @@
 // The device functions of CUDA that the kernels use, under CUDA's names.
 #pragma once
 
+#include <cmath>
+
 #include "cuda_emulation.h"
 
 namespace fasthash::emulation::primitives {
@@ -159,6 +161,28 @@ inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
     result |= byte << (8 * i);
   }
   return result;
+}
+
+// Floats: each operation rounded by itself, never fused.
+
+struct __half {
+  unsigned short bits;
+};
+inline float __half2float(__half x) {
+  const int exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
+  float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
+                                  : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+  if (exponent == 31) magnitude = fraction == 0 ? INFINITY : NAN;
+  return x.bits >> 15 != 0 ? -magnitude : magnitude;
+}
+inline float __uint_as_float(unsigned x) {
+  return std::bit_cast<float>(x);
+}
+inline float __fadd_rn(float a, float b) {
+  return a + b;
+}
+inline float __fmul_rn(float a, float b) {
+  return a * b;
 }
 
 }  // namespace fasthash::emulation::primitives

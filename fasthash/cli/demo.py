@@ -172,7 +172,7 @@ def _table(outcomes: list[Outcome], counts: dict[str, int]) -> str:
 def _write(folder: Path, outcomes: list[Outcome], images: torch.Tensor, labels: torch.Tensor, split: Split) -> None:
     metrics = {
         "data": "scikit-learn digits",
-        "split": {"protocol": split.protocol, "seed": split.seed, **split.counts()},
+        "split": split.provenance(),
         "bits": BITS,
         "machine": {"system": platform.platform(), "threads": torch.get_num_threads(), **fasthash.build_info()},
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},

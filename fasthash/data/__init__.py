@@ -12,12 +12,14 @@ from fasthash.data.augment import (
 )
 from fasthash.data.digits import load_digits
 from fasthash.data.sampler import TwoStreamSampler
-from fasthash.data.split import Split, make_split
+from fasthash.data.splits import ListedSplit, Protocol, Split, make_split, protocols, read_split
 from fasthash.data.training_set import Batch, TrainingSet
 
 __all__ = [
     "Batch",
+    "ListedSplit",
     "Perturbation",
+    "Protocol",
     "Split",
     "TrainingSet",
     "TwoStreamSampler",
@@ -25,9 +27,11 @@ __all__ = [
     "drop_features",
     "load_digits",
     "make_split",
+    "protocols",
     "random_crop",
     "random_erase",
     "random_flip",
     "random_shift",
     "random_warp",
+    "read_split",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fasthash.data.split import Split
+from fasthash.data.splits import Split
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,17 @@ class TrainingSet:
 
     @classmethod
     def from_split(cls, x: Any, labels: Any, split: Split) -> TrainingSet:
-        """The training items of a split; arguments and errors as for the class."""
-        return cls(x, labels, split.labelled, split.unlabelled)
+        """The training items of a split; arguments and errors as for the class.
+
+        Labelled items of an all-zero row (MIRFlickr has such images) join the unlabelled ones: that is how a training
+        set marks those, and how the release of SSDH counts them.
+        """
+        known, hidden = (torch.from_numpy(rows) for rows in (split.labelled, split.unlabelled))
+        labels = torch.as_tensor(labels)
+        if labels.ndim == 2 and len(labels) == len(x):
+            empty = ~labels[known].to(torch.bool).any(1)
+            known, hidden = known[~empty], torch.cat([hidden, known[empty]])
+        return cls(x, labels, known, hidden)
 
     @property
     def is_labelled(self) -> Tensor:

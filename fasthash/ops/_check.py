@@ -86,15 +86,19 @@ def search(
 
 
 def excluded_rows(function: str, database: torch.Tensor, exclude: torch.Tensor | None) -> None:
-    """Values of exclude. Reads them, so on CPU only; on CUDA a row outside of the database excludes nothing."""
-    if exclude is not None and exclude.numel() and exclude.device.type == "cpu":
-        if database.shape[0] == 0:
-            database_rows = "nothing else, the database is empty"
-        else:
-            database_rows = f"a row of the database (0 to {database.shape[0] - 1})"
-        low, high = (int(x) for x in exclude.aminmax())
-        if low < -1 or high >= database.shape[0]:
-            raise ValueError(f"{function}: exclude: expected -1 or {database_rows}, got {low if low < -1 else high}")
+    """Values of exclude; on CUDA a row outside of the database excludes nothing."""
+    if exclude is not None:
+        row_values(function, "exclude", exclude, "the database", database)
+
+
+def row_values(function: str, name: str, values: torch.Tensor, table_name: str, table: torch.Tensor) -> None:
+    """Rows of a table, or -1 for none. Reads them, so on CPU only."""
+    if values.numel() and values.device.type == "cpu":
+        rows = table.shape[0]
+        low, high = (int(x) for x in values.aminmax())
+        if low < -1 or high >= rows:
+            known = f"a row of {table_name} (0 to {rows - 1})" if rows else f"nothing else, {table_name} has no rows"
+            raise ValueError(f"{function}: {name}: expected -1 or {known}, got {low if low < -1 else high}")
 
 
 def label_values(function: str, query_labels: torch.Tensor, database_labels: torch.Tensor) -> None:

@@ -30,6 +30,20 @@ def register(schema: str, *, kernel: Callable[..., Any], fake: Callable[..., Any
     return op
 
 
+def register_composite(schema: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Defines an op that is made of other ops, on every device, and differentiable where they are."""
+    name = schema.split("(")[0]
+    _library.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    _library.impl(name, function, "CompositeImplicitAutograd")
+    op: Callable[..., Any] = getattr(torch.ops.fasthash, name).default
+    return op
+
+
+def register_gradient(name: str, *, setup_context: Callable[..., None], backward: Callable[..., Any]) -> None:
+    """Gives an op its gradient; both functions as `torch.library.register_autograd` takes them."""
+    torch.library.register_autograd(f"fasthash::{name}", backward, setup_context=setup_context, lib=_library)
+
+
 def refuse_gradient(name: str, op: Callable[..., Any], argument: str) -> None:
     """Makes an op with integer results raise when its float argument expects a gradient, instead of losing it."""
 

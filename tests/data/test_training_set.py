@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fasthash.data import TrainingSet
+from fasthash.data import Split, TrainingSet
 
 
 def reachable_tensors(thing):
@@ -62,3 +62,16 @@ def test_errors_name_the_argument(change, error, message):
     good = {"x": torch.zeros(4, 2), "labels": torch.zeros(4, dtype=torch.int64), "labelled": [0, 1], "unlabelled": [2]}
     with pytest.raises(error, match=f"TrainingSet: .*{message}"):
         TrainingSet(**{**good, **change})
+
+
+def test_labelled_images_without_a_label_join_the_unlabelled_ones():
+    labels = torch.tensor([[1, 0], [0, 0], [0, 1], [1, 1], [0, 0]])
+    split = Split("mine", None, queries=[0], validation=[], database=[4], labelled=[1, 2, 3], unlabelled=[4])
+    data = TrainingSet.from_split(torch.arange(5.0)[:, None], labels, split)
+    assert data.x[:, 0].tolist() == [2, 3, 4, 1]
+    assert (data.labelled, data.unlabelled) == (2, 2)
+    assert data.labels.tolist() == [[0, 1], [1, 1], [0, 0], [0, 0]]
+    with pytest.raises(ValueError, match="each item of labelled must have a label"):
+        TrainingSet.from_split(torch.zeros(5, 1), torch.tensor([0, -1, 0, 0, 0]), split)
+    with pytest.raises(ValueError, match=r"TrainingSet: labels must be \(5,\) or \(5, classes\) like x, got \(3, 2\)"):
+        TrainingSet.from_split(torch.zeros(5, 1), labels[:3], split)

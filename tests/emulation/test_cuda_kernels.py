@@ -100,6 +100,10 @@ def test_search(kernels: Any, reference: ModuleType, random_codes: Any, width: i
             kernels.hamming_range(queries, database, radius, **options),
             reference.hamming_range(queries, database, radius, **options),
         )
+        equal(
+            kernels.hamming_range_padded(queries, database, radius, 20, **options),
+            reference.hamming_range_padded(queries, database, radius, 20, **options),
+        )
     equal(
         kernels.hamming_histogram(queries, database, **options),
         reference.hamming_histogram(queries, database, **options),
@@ -124,6 +128,11 @@ def test_many_parts_and_tiles(kernels: Any, reference: ModuleType, random_codes:
     for k in (1, 40, rows):
         equal(kernels.hamming_topk(a, b, k, **options), reference.hamming_topk(a, b, k, **options))
     equal(kernels.hamming_range(a, b, 9, **options), reference.hamming_range(a, b, 9, **options))
+    for capacity in (15, rows):
+        equal(
+            kernels.hamming_range_padded(a, b, 9, capacity, **options),
+            reference.hamming_range_padded(a, b, 9, capacity, **options),
+        )
     equal(
         kernels.relevance_histogram(a, b, query_labels, database_labels, **options),
         reference.relevance_histogram(a, b, query_labels, database_labels, **options),
@@ -149,6 +158,10 @@ def test_wide_codes(kernels: Any, reference: ModuleType, random_codes: Any, widt
     equal(
         kernels.relevance_histogram(queries, database, *both),
         reference.relevance_histogram(queries, database, *both),
+    )
+    equal(
+        kernels.overlap_histogram(queries, database, *both),
+        reference.overlap_histogram(queries, database, *both),
     )
 
 
@@ -179,8 +192,67 @@ def test_relevance(
         kernels.relevance_histogram(queries, database, *both, **options),
         reference.relevance_histogram(queries, database, *both, **options),
     )
+    equal(
+        kernels.overlap_histogram(queries, database, *both, **options),
+        reference.overlap_histogram(queries, database, *both, **options),
+    )
     for k in (None, 1, 30, 200):
         check_average_precision(kernels, reference, queries, database, *both, k=k, **options)
+
+
+VALUES = {np.uint8: 0, np.int8: 1, np.float16: 2, np.float32: 4, np.float64: 5}
+
+
+def documents_of(dtype: type, rows: int, dim: int) -> Array:
+    """Packed codes for uint8, values otherwise."""
+    x = np.random.default_rng([rows, dim]).standard_normal((rows, dim)) * 30
+    return np.packbits(x > 0, axis=-1) if dtype is np.uint8 else x.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", VALUES)
+@pytest.mark.parametrize("dim", [1, 7, 16, 17, 31, 33, 100, 520, 1000])
+def test_rescore(kernels: Any, reference: ModuleType, dim: int, dtype: type) -> None:
+    """Equal to the last bit, though the contract between CPU and CUDA is looser."""
+    random = np.random.default_rng(dim)
+    queries = random.standard_normal((4, dim)).astype(np.float32)
+    candidates = random.integers(-1, 30, (4, 11))
+    documents = documents_of(dtype, 30, dim)
+    options = {"scale": random.random((30, 1), np.float32)} if dtype is np.int8 else {}
+    expected = reference.rescore(queries, documents, candidates, **options)
+    equal(kernels.rescore(queries, documents, candidates, values=VALUES[dtype], **options), expected)
+
+
+def test_rescore_of_every_half(kernels: Any, reference: ModuleType) -> None:
+    bits = np.arange(2**16, dtype=np.uint16)[::7]
+    query, every = np.ones((1, 1), np.float32), np.arange(len(bits))[None]
+    halves = bits.view(np.float16)[:, None]
+    brains = (bits.astype(np.uint32) << 16).view(np.float32)[:, None]
+    with np.errstate(invalid="ignore"):  # some NaNs are signalling ones
+        expected = reference.rescore(query, halves, every), reference.rescore(query, brains, every)
+    equal(kernels.rescore(query, halves, every, values=2), expected[0])
+    equal(kernels.rescore(query, bits[:, None], every, values=3), expected[1])
+
+
+def test_rescore_of_rows_apart_and_of_rows_that_are_not_there(kernels: Any, reference: ModuleType) -> None:
+    queries = np.random.default_rng(0).standard_normal((2, 20)).astype(np.float32)
+    wide = documents_of(np.float32, 20, 30)
+    candidates = np.array([[3, -1, 9, 10], [2**40, 0, -(2**40), 3]])
+    expected = reference.rescore(
+        queries, wide[::2, 4:24], np.where((candidates < 0) | (candidates > 9), -1, candidates)
+    )
+    equal(kernels.rescore(queries, wide[::2, 4:24], candidates, values=4), expected)
+    spare = documents_of(np.uint8, 5, 24)  # of 20 bits
+    cleaned = spare & np.array([255, 255, 0xF0], np.uint8)
+    rows = np.array([[0, 1], [4, 3]])
+    equal(kernels.rescore(queries, spare, rows, values=0), reference.rescore(queries, cleaned, rows))
+
+
+def test_rescore_of_nothing(kernels: Any) -> None:
+    queries, documents = np.ones((2, 9), np.float32), np.zeros((0, 2), np.uint8)
+    none = np.full((2, 3), -1)
+    equal(kernels.rescore(queries, documents, none, values=0), np.full((2, 3), -np.inf, np.float32))
+    assert kernels.rescore(queries[:0], documents, none[:0], values=0).shape == (0, 3)
+    assert kernels.rescore(queries, documents, none[:, :0], values=0).shape == (2, 0)
 
 
 def test_no_queries(kernels: Any, reference: ModuleType, random_codes: Any) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from op_cases import BYTES, CODES, OPS, Op, assert_equal, clustered, codes
+from large_cases import table
+from op_cases import BYTES, CODES, OPS, Op, assert_equal, codes
 
 import fasthash
 from fasthash.ops import reference
@@ -36,23 +37,22 @@ def test_large_searches_do_not_depend_on_threads(
 ) -> None:
     """Large enough to be cut into batches of queries and parts of the database."""
     m = 70_000
-    database = clustered(rng, m, bytes_) if kind == "clustered" else codes(rng, m, bytes_)
     search = codes(rng, queries, bytes_)
-    if kind == "equal":
-        database[:] = database[0]
-    if kind == "falling":  # every code is nearer than all before it: the most work for a threshold
-        order = np.argsort(-reference.hamming_distance(search[:1], database)[0], kind="stable")
-        database = database[order]
+    database = table(rng, kind, m, search)
     mask = rng.random(m) < 0.9
     distance = reference.hamming_distance(search, database)
     nearest = [reference.hamming_topk(search, database, k, mask=mask) for k in (10, 3000)]
     radius = 3 * bytes_ - 2
     within = reference.hamming_range(search, database, radius)
+    first = [reference.hamming_range_padded(search, database, radius + 2, size, mask=mask) for size in (40, 90_000)]
     for threads in (1, 2, 3, 7):
         torch.set_num_threads(threads)
         for k, expected in zip((10, 3000), nearest, strict=True):
             assert_equal(fasthash.hamming_topk(search, database, k, mask=mask), expected, (threads, k))
         assert_equal(fasthash.hamming_range(search, database, radius), within, threads)
+        for size, expected in zip((40, 90_000), first, strict=True):
+            got = fasthash.hamming_range_padded(search, database, radius + 2, size, mask=mask)
+            assert_equal(got, expected, (threads, size))
         histogram = fasthash.hamming_histogram(search, database)
         np.testing.assert_array_equal(histogram, [np.bincount(row, minlength=8 * bytes_ + 1) for row in distance])
 
