@@ -48,7 +48,13 @@ def count_blocks(inputs: RetrievalInputs, gain: str | None = None, most_queries:
 
 
 def grade_gains(gain: str, grades: int) -> Values:
-    """(grades,) gains: 2^g - 1 for "exponential", g for "linear"."""
+    """(grades,) gains: 2^g - 1 for "exponential", g for "linear".
+
+    Raises:
+        ValueError: more shared labels than 2^g can grow with.
+    """
+    if gain == "exponential" and grades > 1024:
+        raise ValueError(f"gain: expected linear where items share {grades - 1} labels, got exponential")
     grade = np.arange(grades, dtype=np.float64)
     return np.exp2(grade) - 1 if gain == "exponential" else grade
 

@@ -80,6 +80,13 @@ def test_bad_grades(changes, error, message):
         evaluation.ndcg_at(**{**arguments, **changes})
 
 
+def test_gains_that_no_float_can_hold():
+    codes, labels = np.zeros((2, 1), np.uint8), np.ones((2, 1024), dtype=bool)
+    with pytest.raises(ValueError, match="gain: expected linear where items share 1024 labels, got exponential"):
+        evaluation.ndcg_at(codes[:1], codes, labels[:1], labels)
+    assert evaluation.ndcg_at(codes[:1], codes, labels[:1], labels, gain="linear") == pytest.approx(1)
+
+
 @pytest.mark.parametrize("ties", ["expected", "index"])
 def test_memory_does_not_grow_with_the_database(ties):
     """Of what NumPy allocates, besides the inputs; the kernels keep blocks of fixed size."""
