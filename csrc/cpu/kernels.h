@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "level.h"
+#include "planes.h"
 
 namespace fasthash::cpu {
 namespace {
@@ -282,8 +283,10 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
 }  // namespace
 
 // Defines the exported table of a level source.
-#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                                  \
-  const Level VARIABLE = {NAME,          COMPILED_FOR, V::interleave, count_block<V, Xor>, count_block<V, And>, \
-                          count_at_most, scan<V>,      sign_words<V>, unpack_bytes,        widen}
+#define FASTHASH_DEFINE_LEVEL(VARIABLE, NAME, COMPILED_FOR, V)                                                        \
+  const Level VARIABLE = {NAME,           COMPILED_FOR, V::interleave,    count_block<V, Xor>,   count_block<V, And>, \
+                          count_at_most,  scan<V>,      sign_words<V>,    unpack_bytes,          widen,               \
+                          make_planes<V>, make_sums<V>, add_distances<V>, split_by_relevance<V>, split_by_overlap<V>, \
+                          tally<V>}
 
 }  // namespace fasthash::cpu
