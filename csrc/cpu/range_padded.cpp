@@ -1,9 +1,10 @@
 // Range search into a table of fixed width: as top-k, but from the radius on, and with the count of all that lie within
 // it. A query whose buffer was pruned has lost count; those are counted in a pass of their own, which takes no code.
+#include <numeric>
 #include <utility>
 
+#include "fasthash/count.h"
 #include "fasthash/select.h"
-#include "pairs.h"
 #include "scan.h"
 #include "threads.h"
 
@@ -83,33 +84,26 @@ void write(const Nearest* parts, int64_t count, int64_t radius, int64_t capacity
   }
 }
 
-// counts[i] for the queries i in `chosen`.
+// counts[i] for the queries i in `chosen`, some at a time.
 void count_within(Codes queries, Codes database, int64_t radius, Filter filter, const std::vector<int64_t>& chosen,
                   int64_t* counts, int threads) {
-  const auto rows = static_cast<int64_t>(chosen.size());
-  std::vector<uint8_t> codes(static_cast<size_t>(rows * queries.bytes));
-  std::vector<int64_t> exclude(static_cast<size_t>(rows));
-  for (int64_t i = 0; i < rows; ++i) {
-    const int64_t query = chosen[static_cast<size_t>(i)];
-    std::copy_n(queries.data + query * queries.bytes, queries.bytes, codes.data() + i * queries.bytes);
-    exclude[static_cast<size_t>(i)] = excluded(filter, query);
-  }
-  const Level& chosen_level = level();
-  const Codes gathered{codes.data(), rows, queries.bytes};
-  const Cut cut(rows, database.rows, threads, kMostQueries);
-  std::vector<int64_t> found(static_cast<size_t>(rows * cut.parts()), 0);
-  parallel_for(cut.tasks(), threads, [&](int64_t number) {
-    const Task task = cut.task(number);
-    visit_pairs(chosen_level, gathered, database, nullptr, {filter.mask, exclude.data()}, task,
-                [&](const Pairs& pairs) {
-                  int64_t& count = found[static_cast<size_t>(pairs.query * cut.parts() + task.part)];
-                  count += chosen_level.count_at_most(pairs.distances, pairs.codes, static_cast<uint16_t>(radius));
-                  if (pairs.skip >= 0) count -= pairs.distances[pairs.skip] <= radius;
-                });
-  });
-  for (int64_t i = 0; i < rows; ++i) {
-    int64_t& count = counts[chosen[static_cast<size_t>(i)]] = 0;
-    for (int64_t part = 0; part < cut.parts(); ++part) count += found[static_cast<size_t>(i * cut.parts() + part)];
+  const int64_t distances = 8 * queries.bytes + 1, some = std::max<int64_t>(1, kBatchBytes / (8 * distances));
+  const auto all = static_cast<int64_t>(chosen.size());
+  for (int64_t first = 0; first < all; first += some) {
+    const int64_t rows = std::min(some, all - first);
+    const int64_t* own = &chosen[static_cast<size_t>(first)];
+    std::vector<uint8_t> codes(static_cast<size_t>(rows * queries.bytes));
+    std::vector<int64_t> exclude(static_cast<size_t>(rows)), histogram(static_cast<size_t>(rows * distances));
+    for (int64_t i = 0; i < rows; ++i) {
+      std::copy_n(queries.data + own[i] * queries.bytes, queries.bytes, codes.data() + i * queries.bytes);
+      exclude[static_cast<size_t>(i)] = excluded(filter, own[i]);
+    }
+    hamming_histogram({codes.data(), rows, queries.bytes}, database, {filter.mask, exclude.data()}, histogram.data(),
+                      threads);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t* row = &histogram[static_cast<size_t>(i * distances)];
+      counts[own[i]] = std::accumulate(row, row + radius + 1, int64_t{0});
+    }
   }
 }
 
