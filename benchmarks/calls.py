@@ -20,7 +20,8 @@ class Inputs:
         self.queries = rng.integers(0, 256, (queries, bits // 8), dtype=np.uint8)
         self.few = self.queries[:8]
         self.labels = rng.integers(0, 10, queries), rng.integers(0, 10, codes)
-        self.vectors = rng.standard_normal((queries, bits), dtype=np.float32)
+        self.label_sets = rng.random((queries, 21)) < 0.1, rng.random((codes, 21)) < 0.1
+        self.float_queries = rng.standard_normal((queries, bits), dtype=np.float32)
         self.candidates = rng.integers(0, codes, (queries, 200))
 
     @property
@@ -48,11 +49,13 @@ CALLS: dict[str, Callable[[Inputs], tuple[Any, ...]]] = {
     "hamming_topk, k = 1000": lambda x: (x.queries, x.database, 1000),
     "hamming_topk, one query": lambda x: (x.queries[:1], x.database, 10),
     "hamming_range": lambda x: (x.queries, x.database, x.radius),
+    "hamming_range_padded": lambda x: (x.queries, x.database, x.radius, 100),
     "hamming_histogram": lambda x: (x.queries, x.database),
     "relevance_histogram": lambda x: (x.queries, x.database, *x.labels),
+    "overlap_histogram": lambda x: (x.queries, x.database, *x.label_sets),
     "average_precision_counts": lambda x: (x.queries, x.database, *x.labels),
-    "rescore": lambda x: (x.vectors, x.database, x.candidates),
-    "topk_rescored": lambda x: (x.vectors, x.database, 10),
+    "rescore": lambda x: (x.float_queries, x.database, x.candidates),
+    "topk_rescored": lambda x: (x.float_queries, x.database, 10),
 }
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -130,7 +131,7 @@ class Loops:
 
     def __init__(self, level: str) -> None:
         self.level, self.step = level, STEPS.get(level)
-        arm = level == "neon"
+        arm = platform.machine() in ("aarch64", "arm64")
         bodies = {"clock": 64 * [CLOCK["arm" if arm else "x86"]]}
         registers = ["x9", "cc"] if arm else ["rcx", "cc"]
         if self.step is not None:
@@ -237,15 +238,9 @@ def bandwidth(loops: Loops, threads: int, megabytes: int = 512, repeats: int = 5
     return result
 
 
-def measure(threads: int, level: str | None = None, megabytes: int = 512) -> dict[str, Any]:
-    """All of it, by one thread and by `threads`, as it is kept beside the results of a run.
-
-    Raises:
-        Unavailable: there is no compiler.
-    """
-    level = level or fasthash._native._C.cpu_level()
-    loops = Loops(level)
-    result: dict[str, Any] = {"level": level, "threads": {}}
+def measure(loops: Loops, threads: int, megabytes: int = 512) -> dict[str, Any]:
+    """All of it, by one thread and by `threads`, as it is kept beside the results of a run."""
+    result: dict[str, Any] = {"level": loops.level, "threads": {}}
     for count in sorted({1, threads}):
         measured = rates(loops, count)
         result["threads"][str(count)] = {
@@ -300,9 +295,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also writes the figures there")
     options = parser.parse_args()
     try:
-        measured = measure(options.threads, options.level, options.megabytes)
+        loops = Loops(options.level or fasthash._native._C.cpu_level())
     except Unavailable as reason:
         raise SystemExit(f"not measured: {reason}") from None
+    measured = measure(loops, options.threads, options.megabytes)
     print(show(measured))
     if options.json:
         options.json.write_text(json.dumps({"machine": card(), **measured}, indent=1) + "\n")

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, results: dict[str, Any]) -> None:
     results["machines"].append(machine)
     try:
         loops = ceilings.Loops(machine["cpu_level"])
-        machine["ceilings"] = ceilings.measure(options.threads, megabytes=options.megabytes)
+        machine["ceilings"] = ceilings.measure(loops, options.threads, options.megabytes)
     except ceilings.Unavailable as reason:
         loops, machine["ceilings"] = None, {"not_run": str(reason)}
         print(f"no ceilings: {reason}")
@@ -124,8 +124,10 @@ def main() -> None:
     keep = options.append or options.table
     results = json.loads(path.read_text()) if keep and path.exists() else {"machines": [], "rows": []}
     if not options.table:
-        run(options, results)
-        save(results, path)
+        try:
+            run(options, results)
+        finally:
+            save(results, path)  # what was measured before an error or an interrupt
         if reason := plot.why_not(results):
             print(f"no picture: {reason}")
         else:

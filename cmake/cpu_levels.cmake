@@ -9,7 +9,11 @@ add_library(fasthash_cpu STATIC
   csrc/cpu/topk.cpp
   csrc/cpu/distinct.cpp
   csrc/cpu/range.cpp
+  csrc/cpu/range_padded.cpp
+  csrc/cpu/slices.cpp
+  csrc/cpu/labels.cpp
   csrc/cpu/count.cpp
+  csrc/cpu/average_precision.cpp
   csrc/cpu/score.cpp
   csrc/cpu/level_scalar.cpp)
 target_include_directories(fasthash_cpu PUBLIC csrc/include PRIVATE csrc/cpu)

@@ -164,6 +164,29 @@ void bind_cuda(py::module_& m) {
       "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "radius"_a,
       "mask"_a, "exclude"_a, "offsets"_a, "distances"_a, "indices"_a, "workspace"_a, "workspace_bytes"_a, "stream"_a,
       "device"_a, NoGil());
+  m.def(
+      "hamming_range_padded",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, int64_t radius, int64_t capacity, Address mask, Address exclude, Address counts,
+         Address distances, Address indices, Address workspace, int64_t workspace_bytes, Address stream, int device) {
+        const Check check("hamming_range_padded");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        check.at_least("radius", radius, 0);
+        check.at_least("capacity", capacity, 1);
+        check.address("counts", counts, query_rows > 0);
+        check.address("distances", distances, query_rows > 0);
+        check.address("indices", indices, query_rows > 0);
+        check.workspace(workspace, workspace_bytes,
+                        cuda::range_workspace(query_rows, database_rows, query_bytes, radius));
+        const DeviceGuard guard(device);
+        cuda::hamming_range_padded(s.queries, s.database, radius, capacity, s.filter, pointer<int64_t>(counts),
+                                   pointer<int32_t>(distances), pointer<int64_t>(indices), pointer<void>(workspace),
+                                   workspace_bytes, stream);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "radius"_a,
+      "capacity"_a, "mask"_a, "exclude"_a, "counts"_a, "distances"_a, "indices"_a, "workspace"_a, "workspace_bytes"_a,
+      "stream"_a, "device"_a, NoGil());
 
   m.def(
       "hamming_histogram",
@@ -194,6 +217,23 @@ void bind_cuda(py::module_& m) {
       "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
       "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "mask"_a, "exclude"_a, "out"_a, "stream"_a,
       "device"_a, NoGil());
+  m.def(
+      "overlap_histogram",
+      [](Address queries, int64_t query_rows, int64_t query_bytes, Address database, int64_t database_rows,
+         int64_t database_bytes, Address query_ids, Address database_ids, Address query_sets, Address database_sets,
+         int64_t set_bytes, int64_t classes, Address mask, Address exclude, Address out, Address stream, int device) {
+        const Check check("overlap_histogram");
+        const Sides s =
+            check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, exclude);
+        const Labels labels = check.labels(s, query_ids, database_ids, query_sets, database_sets, set_bytes);
+        check.classes(labels, classes);
+        check.address("out", out, query_rows > 0);
+        const DeviceGuard guard(device);
+        cuda::overlap_histogram(s.queries, s.database, labels, classes, s.filter, pointer<int64_t>(out), stream);
+      },
+      "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "query_ids"_a,
+      "database_ids"_a, "query_sets"_a, "database_sets"_a, "set_bytes"_a, "classes"_a, "mask"_a, "exclude"_a, "out"_a,
+      "stream"_a, "device"_a, NoGil());
 
   m.def("average_precision_workspace", &cuda::average_precision_workspace, "queries"_a, "database"_a, "bytes"_a);
   m.def(

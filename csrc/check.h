@@ -90,6 +90,13 @@ class Check {
     address("documents", data, rows > 0);
     return {pointer<const void>(data), static_cast<Values>(values), rows, row_stride, pointer<const float>(scale)};
   }
+  // So that every overlap has a bin: no set has bits beyond its classes, and class ids share one label at most.
+  void classes(const Labels& labels, int64_t classes) const {
+    const int64_t least = labels.set_bytes == 0 ? 1 : 8 * labels.set_bytes - 7;
+    const int64_t most = labels.set_bytes == 0 ? 1 : 8 * labels.set_bytes;
+    if (classes >= least && classes <= most) return;
+    refuse("classes", std::to_string(least) + " to " + std::to_string(most), std::to_string(classes));
+  }
 
  private:
   [[noreturn]] void refuse(const std::string& name, const std::string& expected, const std::string& got) const {

@@ -45,6 +45,7 @@ def _searches(rng: np.random.Generator) -> Iterator[Inputs]:
             yield "hamming_topk", kind, (search, database, 3_000), some
             near = np.sort(reference.hamming_distance(search[:1], database)[0])[CODES // 200]
             yield "hamming_range", kind, (search[:2], database, int(near)), {}
+            yield "hamming_range_padded", kind, (search, database, int(near), 100), some
             yield "hamming_histogram", kind, (search, database), some
         yield "hamming_topk", kind, (search[:1], database, CODES + 3), {}
         yield "hamming_topk", kind, (search[:2], database[: CODES // 2], 100), {"mask": some["mask"][: CODES // 2]}

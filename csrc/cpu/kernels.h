@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "level.h"
+#include "planes.h"
 
 namespace fasthash::cpu {
 namespace {
@@ -163,6 +164,12 @@ void sign_words(const void* row, int width, int64_t limit, int64_t words, uint64
       .sign_words = sign_words<V>,                             \
       .unpack_bytes = unpack_bytes,                            \
       .score_rows = score_rows<V>,                             \
+      .make_planes = make_planes<V>,                           \
+      .make_sums = make_sums<V>,                               \
+      .add_distances = add_distances<V>,                       \
+      .split_by_relevance = split_by_relevance<V>,             \
+      .split_by_overlap = split_by_overlap<V>,                 \
+      .tally = tally<V>,                                       \
   }
 // clang-format on
 

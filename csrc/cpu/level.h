@@ -21,6 +21,32 @@ inline constexpr int kBlockBytes = 1 << 15;         // of codes: fits the L1 cac
 inline constexpr int kMostCodes = kBlockBytes / 8;  // of a block
 inline constexpr int kScoreRows = 4;                // documents that a query meets at once
 
+// Counting works on slices of 1,024 codes, turned into bit planes: bit i % 64 of word i / 64 is that of code i.
+inline constexpr int kPlaneWords = 16;
+inline constexpr int kSliceCodes = 64 * kPlaneWords;
+struct alignas(64) Plane {
+  uint64_t words[kPlaneWords];
+};
+// Each query adds up the planes, those inverted in which it has a one itself. Three at a time are added beforehand,
+// once for all queries, to kSumPlanes planes: the low bit of a + b + c and its inverse, then the high bit for each of
+// the eight ways to invert a (1), b (2) and c (4).
+inline constexpr int kSumPlanes = 10;
+inline constexpr int kChunkTriples = 11;  // what a query adds in one go
+// Eight bins, in fields of 16 bits whose sum over the lanes counts: field i % 4 of words[i / 4] the codes whose
+// distance has at least the bits of i set. So the fields hold 65,535 codes in all.
+struct alignas(64) Counters {
+  uint64_t words[2][kLanes];
+};
+// What a query counts of a slice: the codes of each mask in the counters of its channel.
+struct Share {
+  const Plane* masks;
+  const uint32_t* channels;
+  int count;
+  Counters* counters;
+};
+inline constexpr int kLeastPlanes = 7;  // of distances, however short the code
+inline constexpr int kSlicesCounted = 65535 / kSliceCodes;
+
 // One query's candidates during a scan in index order.
 struct Selection {
   uint64_t* keys;  // distance << 48 | index, in the order of the scan
@@ -73,6 +99,25 @@ struct Level {
   // Scores of kScoreRows rows, in the order of score.h. The query is padded with zeros to whole sixteens; for signs it
   // is negated, and element i stands at i ^ 7, as the bits of a byte do.
   void (*score_rows)(const float* query, const uint8_t* const* rows, Values values, int64_t dim, float* scores);
+
+  // A slice: group i holds the codes i, 64 + i, ... 448 + i, group 64 + i those 512 further on. Makes the first `bits`
+  // planes.
+  void (*make_planes)(const uint64_t* groups, int words, int64_t bits, Plane* planes);
+  void (*make_sums)(const Plane* planes, int64_t triples, Plane* sums);
+  // Adds `chunks` times kChunkTriples triples to the distances of some queries, each of so many planes, kLeastPlanes or
+  // more (or sets them, if it is the first time). places: in bytes from `sums`, a low bit and a high bit for each
+  // triple.
+  void (*add_distances)(const Plane* sums, const uint16_t* places, int64_t places_apart, int queries, int chunks,
+                        bool first, int planes, Plane* distances);
+  // Tells the valid codes apart by the labels that they share with a query, which has `count` of them: own[i] names a
+  // plane of `labels`. By relevance: channel 0 shares none; by overlap: as many as the channel says. Returns the number
+  // of masks, each the codes of the channel of the same place.
+  int (*split_by_relevance)(const Plane* labels, const uint32_t* own, int64_t count, const Plane& valid, Plane* masks,
+                            uint32_t* channels);
+  int (*split_by_overlap)(const Plane* labels, const uint32_t* own, int64_t count, const Plane& valid, Plane* masks,
+                          uint32_t* channels);
+  // Counts by distance: that of a code is found in counters[channel * stride + distance / 8].
+  void (*tally)(const Plane* distances, int planes, const Share* shares, int queries, int64_t stride);
 };
 
 extern const Level scalar_level;

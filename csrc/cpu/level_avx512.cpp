@@ -85,6 +85,9 @@ struct Avx512 {
   static Type bit_xor(Type a, Type b) { return _mm512_xor_si512(a, b); }
   static Type bit_and(Type a, Type b) { return _mm512_and_si512(a, b); }
   static Type bit_or(Type a, Type b) { return _mm512_or_si512(a, b); }
+  static Type bit_xor3(Type a, Type b, Type c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+  static Type majority(Type a, Type b, Type c) { return _mm512_ternarylogic_epi64(a, b, c, 0xE8); }
+  static bool any(Type x) { return _mm512_test_epi64_mask(x, x) != 0; }
   static Type add(Type a, Type b) { return _mm512_add_epi64(a, b); }
   static Type partial(Type x) { return _mm512_popcnt_epi64(x); }
   static Type add_partial(Type a, Type b) { return _mm512_add_epi64(a, b); }

@@ -31,6 +31,10 @@ struct Neon {
   static Type bit_and(Type a, Type b) { return {vandq_u64(a.low, b.low), vandq_u64(a.high, b.high)}; }
   static Type bit_or(Type a, Type b) { return {vorrq_u64(a.low, b.low), vorrq_u64(a.high, b.high)}; }
   static Type add(Type a, Type b) { return {vaddq_u64(a.low, b.low), vaddq_u64(a.high, b.high)}; }
+  static Type shift_left(Type x, int bits) {
+    const int64x2_t by = vdupq_n_s64(bits);  // vshlq shifts to the right where that is negative
+    return {vshlq_u64(x.low, by), vshlq_u64(x.high, by)};
+  }
   static Type partial(Type x) { return {words(vcntq_u8(bytes(x.low))), words(vcntq_u8(bytes(x.high)))}; }
   static Type add_partial(Type a, Type b) {
     return {words(vaddq_u8(bytes(a.low), bytes(b.low))), words(vaddq_u8(bytes(a.high), bytes(b.high)))};

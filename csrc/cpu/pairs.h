@@ -10,20 +10,19 @@
 
 namespace fasthash::cpu {
 
-// Which codes of a block are relevant to which query of a task.
-class Relevance {
+// How many labels the codes of a block share with a query of a task; one or none with class ids.
+class Overlaps {
  public:
-  Relevance(const Level& level, Labels labels, const Task& task) : level_(level), labels_(labels), first_(task.first) {
+  Overlaps(const Level& level, Labels labels, const Task& task) : level_(level), labels_(labels), first_(task.first) {
     if (by_sets()) sets_ = query_words({labels.query_sets, task.last, labels.set_bytes}, task.first, task.last);
   }
 
   void read(const Block& block) {
     codes_ = block.codes;
-    relevant_.resize(static_cast<size_t>(codes_));
+    const int64_t padded = (codes_ + kLanes - 1) / kLanes * kLanes;
+    overlaps_.resize(static_cast<size_t>(padded));
     if (by_sets()) {
-      const int64_t padded = (codes_ + kLanes - 1) / kLanes * kLanes;
       block_sets_.resize(static_cast<size_t>(padded * words_of(labels_.set_bytes)));
-      overlaps_.resize(static_cast<size_t>(padded));
       interleave(level_, {labels_.database_sets, 0, labels_.set_bytes}, block.indices, block.first, codes_,
                  block_sets_.data());
     } else {
@@ -34,19 +33,18 @@ class Relevance {
     }
   }
 
-  // One byte a code of the block, 1 = relevant.
-  const uint8_t* to(int64_t query) {
+  // One number a code of the block.
+  const uint16_t* with(int64_t query) {
     if (by_sets()) {
       const int words = words_of(labels_.set_bytes);
       const uint64_t* set = &sets_[static_cast<size_t>((query - first_) * words)];
       level_.overlaps(set, {block_sets_.data(), codes_, 0, nullptr}, words, overlaps_.data());
-      for (size_t i = 0; i < relevant_.size(); ++i) relevant_[i] = overlaps_[i] != 0;
     } else {
       const int64_t id = labels_.query_ids[query];
       const bool labelled = id >= 0;
-      for (size_t i = 0; i < relevant_.size(); ++i) relevant_[i] = (block_ids_[i] == id) & labelled;
+      for (size_t i = 0; i < block_ids_.size(); ++i) overlaps_[i] = (block_ids_[i] == id) & labelled;
     }
-    return relevant_.data();
+    return overlaps_.data();
   }
 
  private:
@@ -58,7 +56,6 @@ class Relevance {
   std::vector<uint64_t> sets_, block_sets_;
   std::vector<int64_t> block_ids_;
   std::vector<uint16_t> overlaps_;
-  std::vector<uint8_t> relevant_;
 };
 
 // One query against one block; `skip` is the place of its excluded code in the block, or -1.
@@ -66,7 +63,7 @@ struct Pairs {
   int64_t query;
   int64_t codes;
   const uint16_t* distances;
-  const uint8_t* relevant;  // null without labels
+  const uint16_t* overlaps;  // null without labels
   int64_t skip;
 };
 
@@ -77,13 +74,13 @@ void visit_pairs(const Level& level, Codes queries, Codes database, const Labels
   const std::vector<uint64_t> rows = query_words(queries, task.first, task.last);
   BlockReader reader(level, database, filter.mask, task.begin, task.end);
   std::vector<uint16_t> distances(static_cast<size_t>(reader.capacity()));
-  Relevance relevance(level, labels != nullptr ? *labels : Labels{}, task);
+  Overlaps overlaps(level, labels != nullptr ? *labels : Labels{}, task);
   for (Block block; reader.next(block);) {
-    if (labels != nullptr) relevance.read(block);
+    if (labels != nullptr) overlaps.read(block);
     for (int64_t i = task.first; i < task.last; ++i) {
       level.distances(&rows[static_cast<size_t>((i - task.first) * words)], block, words, distances.data());
-      const uint8_t* relevant = labels != nullptr ? relevance.to(i) : nullptr;
-      visit(Pairs{i, block.codes, distances.data(), relevant, place_in(block, excluded(filter, i))});
+      const uint16_t* shared = labels != nullptr ? overlaps.with(i) : nullptr;
+      visit(Pairs{i, block.codes, distances.data(), shared, place_in(block, excluded(filter, i))});
     }
   }
 }

@@ -100,6 +100,13 @@ void relevance_histogram(Codes queries, Codes database, Labels labels, Filter fi
   count_by_distance("relevance_histogram", scan, &relevance, 8 * queries.bytes + 1, out, 1, stream);
 }
 
+void overlap_histogram(Codes queries, Codes database, Labels labels, int64_t classes, Filter filter, int64_t* out,
+                       StreamHandle stream) {
+  const Scan scan = scan_all(queries, database, filter);
+  const Relevance relevance = relevance_of(labels, queries.rows, database.rows);
+  count_by_overlap("overlap_histogram", scan, relevance, 8 * queries.bytes + 1, classes, out, stream);
+}
+
 int64_t average_precision_workspace(int64_t queries, int64_t database, int64_t bytes) {
   return plan_precision(queries, database, bytes).workspace();
 }

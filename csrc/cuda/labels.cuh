@@ -1,4 +1,4 @@
-// Relevance of a database row to a query: the same class, or a shared label.
+// Relevance of a database row to a query: the same class, or a shared label; and how many they share.
 #pragma once
 
 #include "scan.cuh"
@@ -27,6 +27,16 @@ __device__ inline bool is_relevant(const Relevance& labels, int64_t query, int64
     if ((load_word(labels.query_sets, query, i) & load_word(labels.database_sets, row, i)) != 0) return true;
   }
   return false;
+}
+
+// With class ids one or none.
+__device__ inline int shared_labels(const Relevance& labels, int64_t query, int64_t row) {
+  if (labels.query_ids != nullptr) return is_relevant(labels, query, row);
+  int count = 0;
+  for (int64_t i = 0; i < words_of(labels.query_sets); ++i) {
+    count += __popcll(load_word(labels.query_sets, query, i) & load_word(labels.database_sets, row, i));
+  }
+  return count;
 }
 
 }  // namespace fasthash::cuda

@@ -88,6 +88,21 @@ TablePlan plan_range(int64_t queries, int64_t database, int64_t bytes, int64_t r
   return plan_table(queries, database, radius_bins(bytes, radius), 1);
 }
 
+// The nearest `k` codes of each query, of those that have a bin in the plan; counts, where not null, of all of those.
+void search(const char* op, const TablePlan& plan, Codes queries, Codes database, int64_t k, Filter filter,
+            int64_t* counts, int32_t* distances, int64_t* indices, void* workspace, StreamHandle stream) {
+  for (int64_t first = 0; first < queries.rows; first += plan.group) {
+    const int64_t count = std::min(plan.group, queries.rows - first);
+    const Scan scan = make_scan(slice(queries, first, count), database, slice(filter, first), plan.parts);
+    Table table = make_table(plan, count, workspace);
+    if (counts != nullptr) table.found = counts + first;
+    const Places places{nullptr, k, distances + first * k, indices + first * k};
+    count_and_place(op, scan, table, k, stream);
+    write(op, scan, table, places, stream);
+    launch(op, fill_kernel, count, kMaxThreads, 0, stream, table.found, count, places);
+  }
+}
+
 }  // namespace
 
 int64_t topk_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t) {
@@ -96,17 +111,8 @@ int64_t topk_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t
 
 void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
                   void* workspace, int64_t, StreamHandle stream) {
-  const char* op = "hamming_topk";
-  const TablePlan plan = plan_topk(queries.rows, database.rows, queries.bytes);
-  for (int64_t first = 0; first < queries.rows; first += plan.group) {
-    const int64_t count = std::min(plan.group, queries.rows - first);
-    const Scan scan = make_scan(slice(queries, first, count), database, slice(filter, first), plan.parts);
-    const Table table = make_table(plan, count, workspace);
-    const Places places{nullptr, k, distances + first * k, indices + first * k};
-    count_and_place(op, scan, table, k, stream);
-    write(op, scan, table, places, stream);
-    launch(op, fill_kernel, count, kMaxThreads, 0, stream, table.found, count, places);
-  }
+  search("hamming_topk", plan_topk(queries.rows, database.rows, queries.bytes), queries, database, k, filter, nullptr,
+         distances, indices, workspace, stream);
 }
 
 int64_t range_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t radius) {
@@ -138,6 +144,13 @@ void hamming_range_write(Codes queries, Codes database, int64_t radius, Filter f
     if (plan.group < queries.rows) count_and_place(op, scan, table, kNoLimit, stream);
     write(op, scan, table, {offsets + first, 0, distances, indices}, stream);
   }
+}
+
+void hamming_range_padded(Codes queries, Codes database, int64_t radius, int64_t capacity, Filter filter,
+                          int64_t* counts, int32_t* distances, int64_t* indices, void* workspace, int64_t,
+                          StreamHandle stream) {
+  search("hamming_range_padded", plan_range(queries.rows, database.rows, queries.bytes, radius), queries, database,
+         capacity, filter, counts, distances, indices, workspace, stream);
 }
 
 }  // namespace fasthash::cuda

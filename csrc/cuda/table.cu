@@ -15,44 +15,75 @@ __device__ inline void add(int64_t* counter, int64_t count) {
   atomicAdd(reinterpret_cast<unsigned long long*>(counter), static_cast<unsigned long long>(count));
 }
 
-// A warp counts its query's part in a shared table of its own, `width` 32-bit counters, and adds that to the result.
-// Codes too long for such a table are counted in the result itself: there a count is rare beside the bits.
-// With relevance, counter 2 * d holds the codes at distance d that are not relevant, 2 * d + 1 those that are.
-template <bool kRelevance>
+// How the codes at one distance are told apart: the channel of each. Relevant codes are counted in both channels.
+struct Alike {
+  static constexpr bool kNested = false;
+  __device__ int operator()(int64_t, int64_t) const { return 0; }
+};
+struct ByRelevance {
+  static constexpr bool kNested = true;
+  Relevance labels;
+  __device__ int operator()(int64_t query, int64_t row) const { return is_relevant(labels, query, row); }
+};
+struct ByOverlap {
+  static constexpr bool kNested = false;
+  Relevance labels;
+  __device__ int operator()(int64_t query, int64_t row) const { return shared_labels(labels, query, row); }
+};
+
+// A warp counts its query's part in a shared table of its own, bins * channels 32-bit counters, and adds that to the
+// result. Where there is no room for such a table, the result itself counts: long codes, beside whose bits a count is
+// rare, or many labels, over which counts spread.
+template <class Channel>
 __global__ void __launch_bounds__(kMaxThreads, kMinBlocks)
-    count_kernel(Scan scan, Relevance relevance, int bins, bool in_shared, int64_t* out, int64_t out_parts) {
-  constexpr int kChannels = kRelevance ? 2 : 1;
+    count_kernel(Scan scan, Channel channel, int64_t bins, int64_t channels, bool in_shared, int64_t* out,
+                 int64_t out_parts) {
   const int lane = lane_index();
-  const int width = bins * kChannels;
+  const int64_t width = bins * channels;
   unsigned* shared = dynamic_shared<unsigned>() + (in_shared ? warp_index() * width : 0);
 
   for_each_part(scan, [&](int64_t query, int64_t part, int64_t begin, int64_t end) {
     int64_t* result = out + (query * out_parts + (out_parts == 1 ? 0 : part)) * width;
     const Allowed allowed = allowed_rows(scan, query, end);
     if (in_shared) {
-      for (int i = lane; i < width; i += kLanes) shared[i] = 0;
+      for (int64_t i = lane; i < width; i += kLanes) shared[i] = 0;
       __syncwarp();
     }
     scan_part<Xor>(scan, query, begin, end, [&](int64_t row, int distance) {
       if (distance >= bins || !allowed(row)) return;
-      const bool relevant = kRelevance && is_relevant(relevance, query, row);
+      const int64_t first = distance * channels;
+      const int own = channel(query, row);
       if (in_shared) {
-        atomicAdd(&shared[distance * kChannels + relevant], 1u);
+        atomicAdd(&shared[first + own], 1u);
       } else {
-        add(&result[distance * kChannels], 1);
-        if (relevant) add(&result[distance * kChannels + 1], 1);
+        add(&result[first + own], 1);
+        if (Channel::kNested && own != 0) add(&result[first], 1);
       }
     });
     if (!in_shared || query >= scan.queries.rows) return;
     __syncwarp();
-    for (int bin = lane; bin < bins; bin += kLanes) {
-      const unsigned relevant = kRelevance ? shared[2 * bin + 1] : 0;
-      const unsigned all = shared[bin * kChannels] + relevant;
-      if (all != 0) add(&result[bin * kChannels], all);
-      if (relevant != 0) add(&result[2 * bin + 1], relevant);
+    for (int64_t i = lane; i < width; i += kLanes) {
+      unsigned count = shared[i];
+      if (Channel::kNested && i % channels == 0) count += shared[i + 1];
+      if (count != 0) add(&result[i], count);
     }
     __syncwarp();
   });
+}
+
+template <class Channel>
+void count(const char* op, const Scan& scan, Channel channel, int64_t bins, int64_t channels, int64_t* out,
+           int64_t out_parts, StreamHandle stream) {
+  const int64_t width = bins * channels;
+  const int64_t counters = scan.queries.rows * out_parts * width;
+  launch(op, zero_kernel, ceil_div(counters, kThreads), kThreads, 0, stream, out, counters);
+  if (scan.database.rows == 0 || width == 0) return;
+
+  const bool in_shared = width <= kSharedCounters;
+  const int warps = scan_warps(scan, in_shared ? std::min<int64_t>(kSharedCounters / width, kMaxWarps) : kMaxWarps);
+  const size_t shared_bytes = in_shared ? warps * width * sizeof(unsigned) : 0;
+  launch(op, count_kernel<Channel>, scan_blocks(scan, warps), warps * kLanes, shared_bytes, stream, scan, channel, bins,
+         channels, in_shared, out, out_parts);
 }
 
 // The values of the lanes below, added up; and, in `total`, of all lanes.
@@ -131,17 +162,16 @@ Table make_table(const TablePlan& plan, int64_t queries, void* workspace) {
 
 void count_by_distance(const char* op, const Scan& scan, const Relevance* relevance, int64_t bins, int64_t* out,
                        int64_t out_parts, StreamHandle stream) {
-  const int64_t width = bins * (relevance == nullptr ? 1 : 2);
-  const int64_t counters = scan.queries.rows * out_parts * width;
-  launch(op, zero_kernel, ceil_div(counters, kThreads), kThreads, 0, stream, out, counters);
-  if (scan.database.rows == 0 || width == 0) return;
+  if (relevance == nullptr) {
+    count(op, scan, Alike{}, bins, 1, out, out_parts, stream);
+  } else {
+    count(op, scan, ByRelevance{*relevance}, bins, 2, out, out_parts, stream);
+  }
+}
 
-  const bool in_shared = width <= kSharedCounters;
-  const int warps = scan_warps(scan, in_shared ? std::min<int64_t>(kSharedCounters / width, kMaxWarps) : kMaxWarps);
-  const size_t shared_bytes = in_shared ? warps * width * sizeof(unsigned) : 0;
-  launch(op, relevance == nullptr ? count_kernel<false> : count_kernel<true>, scan_blocks(scan, warps), warps * kLanes,
-         shared_bytes, stream, scan, relevance == nullptr ? Relevance{} : *relevance, static_cast<int>(bins), in_shared,
-         out, out_parts);
+void count_by_overlap(const char* op, const Scan& scan, const Relevance& relevance, int64_t bins, int64_t classes,
+                      int64_t* out, StreamHandle stream) {
+  count(op, scan, ByOverlap{relevance}, bins, classes + 1, out, 1, stream);
 }
 
 void place(const char* op, const Table& table, int64_t queries, int64_t parts, int64_t limit, StreamHandle stream) {

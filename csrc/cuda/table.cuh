@@ -41,6 +41,10 @@ Table make_table(const TablePlan& plan, int64_t queries, void* workspace);
 void count_by_distance(const char* op, const Scan& scan, const Relevance* relevance, int64_t bins, int64_t* out,
                        int64_t out_parts, StreamHandle stream);
 
+// out (queries, bins, classes + 1): likewise by distance and number of shared labels.
+void count_by_overlap(const char* op, const Scan& scan, const Relevance& relevance, int64_t bins, int64_t classes,
+                      int64_t* out, StreamHandle stream);
+
 // Turns the counts of a table into places; only those below `limit` matter.
 void place(const char* op, const Table& table, int64_t queries, int64_t parts, int64_t limit, StreamHandle stream);
 

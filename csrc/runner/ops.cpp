@@ -114,6 +114,11 @@ const std::map<std::string, Run> kOps = {
                          c.out<int64_t>(1), threads);
      }},
     {"hamming_range", hamming_range},
+    {"hamming_range_padded",
+     [](const Case& c, int threads) {
+       cpu::hamming_range_padded(c.codes("queries"), c.codes("database"), c.number("radius"), c.number("capacity"),
+                                 c.filter(), c.out<int64_t>(0), c.out<int32_t>(1), c.out<int64_t>(2), threads);
+     }},
     {"hamming_histogram",
      [](const Case& c, int threads) {
        cpu::hamming_histogram(c.codes("queries"), c.codes("database"), c.filter(), c.out<int64_t>(0), threads);
@@ -122,6 +127,12 @@ const std::map<std::string, Run> kOps = {
      [](const Case& c, int threads) {
        cpu::relevance_histogram(c.codes("queries"), c.codes("database"), c.labels(), c.filter(), c.out<int64_t>(0),
                                 threads);
+     }},
+    {"overlap_histogram",
+     [](const Case& c, int threads) {
+       const int64_t classes = c.outputs[0].shape[2] - 1;
+       cpu::overlap_histogram(c.codes("queries"), c.codes("database"), c.labels(), classes, c.filter(),
+                              c.out<int64_t>(0), threads);
      }},
     {"average_precision_counts",
      [](const Case& c, int threads) {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Literal
+
+Ties = Literal["expected", "index", "best", "worst"]
 
 
 def demo(out: str = "runs/demo", seed: int = 0) -> None:
@@ -22,6 +25,93 @@ def demo(out: str = "runs/demo", seed: int = 0) -> None:
     run(out, seed)
 
 
+def evaluate(
+    query_codes: str,
+    database_codes: str,
+    query_labels: str,
+    database_labels: str,
+    bits: int | None = None,
+    k: tuple[int, ...] = (10, 100, 1000, 5000),
+    radius: int = 2,
+    ties: Ties = "expected",
+    gain: Literal["exponential", "linear"] = "exponential",
+    empty: Literal["zero", "skip"] = "zero",
+    relevance: Literal["share", "identical"] = "share",
+    query_features: str | None = None,
+    database_features: str | None = None,
+    json: str | None = None,
+    markdown: str | None = None,
+    plots: str | None = None,
+    strict: bool = False,
+) -> None:
+    """Evaluate binary codes: mAP, precision, recall, NDCG, curves, alarms, each with its convention.
+
+    Example: fasthash evaluate --query-codes q.npz:b --database-codes d.npy --query-labels a.npy --database-labels b.npy
+
+    Files are .npy, .npz or .safetensors; name an array inside as FILE:KEY. Codes are packed uint8 rows, or matrices
+    of one column a bit (bit = x > 0); labels are class ids (-1 = none) or multi-hot matrices. When queries and database
+    are the same array, no query meets itself.
+
+    Args:
+        query_codes: file with the codes of the queries.
+        database_codes: file with the codes of the database.
+        query_labels: file with the labels of the queries.
+        database_labels: file with the labels of the database.
+        bits: code width; default that of the file's metadata, or 8 for each byte of packed codes.
+        k: numbers of ranks.
+        radius: of the Hamming ball, inclusive.
+        ties: order among equal distances.
+        gain: of NDCG, 2^g - 1 or g for g shared labels.
+        empty: queries without a hit or a relevant item score 0, or leave the mean.
+        relevance: share a label, or have identical label sets.
+        query_features: file with features of the queries; rows found in the database raise an alarm.
+        database_features: file with features of the database.
+        json: file to write the report to as JSON.
+        markdown: file to write the table to as Markdown.
+        plots: folder to draw pictures into (needs matplotlib).
+        strict: exit with code 3 when there is a warning.
+    """
+    from fasthash.cli.evaluate import run
+
+    files = (query_codes, database_codes, query_labels, database_labels)
+    options = {"k": k, "radius": radius, "ties": ties, "gain": gain, "empty": empty, "relevance": relevance}
+    run(files, bits, (query_features, database_features), options, json, markdown, plots, strict)
+
+
+def audit(
+    query_codes: str,
+    database_codes: str,
+    query_labels: str,
+    database_labels: str,
+    bits: int | None = None,
+    k: int = 5000,
+    query_features: str | None = None,
+    database_features: str | None = None,
+    json: str | None = None,
+) -> None:
+    """Show what common public code would print as mAP for these codes, beside the value that no order of ties moves.
+
+    Example: fasthash audit --query-codes c.npz:q --database-codes c.npz:d --query-labels q.npy --database-labels d.npy
+
+    Files as for `fasthash evaluate`.
+
+    Args:
+        query_codes: file with the codes of the queries.
+        database_codes: file with the codes of the database.
+        query_labels: file with the labels of the queries.
+        database_labels: file with the labels of the database.
+        bits: code width; default that of the file's metadata, or 8 for each byte of packed codes.
+        k: window of the conventions that have one.
+        query_features: file with real-valued features of the queries, for the convention that re-ranks by them.
+        database_features: file with those of the database.
+        json: file to write the table to as JSON.
+    """
+    from fasthash.cli.audit import run
+
+    files = (query_codes, database_codes, query_labels, database_labels)
+    run(files, bits, (query_features, database_features), k, json)
+
+
 def info() -> None:
     """Print version, compiler, CPU levels, CUDA and library versions of this installation."""
     from fasthash.cli.info import run
@@ -29,7 +119,7 @@ def info() -> None:
     run()
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"demo": demo, "info": info}
+COMMANDS: dict[str, Callable[..., None]] = {"demo": demo, "evaluate": evaluate, "audit": audit, "info": info}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

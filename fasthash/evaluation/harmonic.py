@@ -15,8 +15,9 @@ _TABLE = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, _EDGE + 1))])
 
 def _correction(m: NDArray[np.float64]) -> NDArray[np.float64]:
     """H(m) - ln(m) - Euler's constant, by the Euler-Maclaurin expansion."""
-    square = m * m
-    result: NDArray[np.float64] = 1 / (2 * m) - 1 / (12 * square) + 1 / (120 * square * square)
+    inverse = 1 / m
+    square = inverse * inverse
+    result: NDArray[np.float64] = inverse / 2 - square * (1 / 12 - square / 120)
     return result
 
 

@@ -1,10 +1,9 @@
-"""Checks and normalises what the evaluation functions receive, and feeds it to the ops in bounded blocks."""
+"""Checks and normalises what the evaluation functions receive: packed codes, labels, who must not meet whom."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -12,12 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from fasthash import ops
+from fasthash.evaluation.checks import (
+    Array,
+    Checked,
+    check_choice,
+    check_finite,
+    check_integer,
+    check_kinds,
+    dtype_family,
+    row_blocks,
+    to_numpy,
+)
 
-Array: TypeAlias = "torch.Tensor | NDArray[Any]"
 Exclude: TypeAlias = "Literal['auto'] | Array | None"
-Checked: TypeAlias = Any  # an Array once `_check_kinds` has seen that all of a call are of one kind, as the ops want
-
-_BLOCK_BINS = 1 << 20  # (query, distance) pairs of one histogram block: 16 MiB of counts
+Relevance: TypeAlias = Literal["share", "identical"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +34,12 @@ class RetrievalInputs:
     Attributes:
         queries: (q, bytes) uint8 packed codes.
         database: (n, bytes) uint8 packed codes.
-        query_labels: (q,) int64 class ids, or (q, classes) multi-hot.
+        query_labels: (q,) int64 class ids, or (q, classes) multi-hot; None where grades are given.
         database_labels: the same for the n database items.
         bits: code width; spare bits of the last byte are zero.
         exclude: (q,) int64, the database row that a query must not meet (-1 = none), or None.
+        relevance: "share" a label, "identical" label sets, or "given" by grades.
+        grades: (q, n) non-negative integers, or None.
     """
 
     queries: Checked
@@ -39,39 +48,67 @@ class RetrievalInputs:
     database_labels: Checked
     bits: int
     exclude: Checked | None
+    relevance: str = "share"
+    grades: Checked | None = None
 
-    def histograms(self) -> Iterator[tuple[slice, NDArray[np.int64]]]:
-        """Blocks of queries with their (block, bits + 1, 2) int64 counts [all, relevant] by distance."""
-        step = max(1, _BLOCK_BINS // (8 * self.queries.shape[1] + 1))
-        for start in range(0, len(self.queries), step):
-            rows = slice(start, start + step)
-            counts = ops.relevance_histogram(
-                self.queries[rows],
-                self.database,
-                self.query_labels[rows],
-                self.database_labels,
-                exclude=None if self.exclude is None else self.exclude[rows],
-            )
-            yield rows, to_numpy(counts)[:, : self.bits + 1]
+    @cached_property
+    def fewest_items(self) -> int:
+        """Items that each query meets at least."""
+        excludes = self.exclude is not None and bool((self.exclude >= 0).any())
+        return len(self.database) - int(excludes)
 
-    def average_precision_counts(
-        self, k: int | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-        """(precision sums, hits, relevant), each (q,), over the first k ranks by (distance, database index)."""
-        sums, hits, relevant = ops.average_precision_counts(
-            self.queries, self.database, self.query_labels, self.database_labels, k=k, exclude=self.exclude
-        )
-        return to_numpy(sums), to_numpy(hits), to_numpy(relevant)
+    @cached_property
+    def highest_grade(self) -> int:
+        """An upper bound of the grades."""
+        if self.grades is not None:
+            return max((int(block.max()) for block in row_blocks(self.grades) if block.shape[1]), default=0)
+        return 1 if self.query_labels.ndim == 1 else int(self.query_labels.shape[1])
+
+    def grades_at(self, rows: slice, items: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Grades of a block of queries and (block, m) database rows of each: (block, m), 1 and 0 for class ids."""
+        if self.grades is not None:
+            return np.take_along_axis(to_numpy(self.grades[rows]), items, axis=1).astype(np.int64)
+        of_queries, of_items = self._host_labels
+        if of_queries.ndim == 1:
+            own = of_queries[rows, None]
+            return np.asarray((of_items[items] == own) & (own >= 0), dtype=np.int64)
+        shared = np.zeros(items.shape, dtype=np.int64)
+        for word in range(of_items.shape[1]):
+            shared += np.bitwise_count(of_items[:, word][items] & of_queries[rows, word, None])
+        return shared
+
+    @cached_property
+    def _host_labels(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Class ids, or label sets as words (rows, words), of queries and database."""
+        own = host_labels(self.query_labels), host_labels(self.database_labels)
+        return own if own[0].ndim == 1 else (row_words(own[0]), row_words(own[1]))
+
+
+def host_labels(labels: Checked) -> NDArray[Any]:
+    """(n,) class ids as they are, (n, classes) multi-hot as (n, bytes) packed sets; NumPy."""
+    if labels.ndim == 1:
+        return to_numpy(labels)
+    packed = [np.packbits(to_numpy(block > 0), axis=1) for block in row_blocks(labels)]
+    return np.concatenate(packed) if packed else np.zeros((0, (labels.shape[1] + 7) // 8), np.uint8)
+
+
+def row_words(codes: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """(n, bytes) uint8 -> (n, ceil(bytes / 8)) uint64 with the same bytes and zeros behind."""
+    padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), dtype=np.uint8)
+    padded[:, : codes.shape[1]] = codes
+    return padded.view(np.uint64)
 
 
 def prepare(
     function: str,
     query_codes: Array,
     database_codes: Array,
-    query_labels: Array,
-    database_labels: Array,
+    query_labels: Array | None,
+    database_labels: Array | None,
     bits: int | None,
     exclude: Exclude,
+    relevance: Relevance = "share",
+    grades: Array | None = None,
 ) -> RetrievalInputs:
     """Check the arguments of the public function named ``function`` and pack the codes.
 
@@ -79,19 +116,21 @@ def prepare(
         TypeError: an argument of the wrong kind or dtype, or NumPy arrays and tensors in one call.
         ValueError: wrong shapes or lengths, values that are not codes or labels, non-zero spare bits.
     """
-    arrays = {
-        "query_codes": query_codes,
-        "database_codes": database_codes,
-        "query_labels": query_labels,
-        "database_labels": database_labels,
-    }
+    check_choice(function, "relevance", relevance, ("share", "identical"))
+    arrays = {"query_codes": query_codes, "database_codes": database_codes}
+    if grades is None:
+        arrays |= {"query_labels": query_labels, "database_labels": database_labels}  # type: ignore[dict-item]
+    else:
+        if query_labels is not None or database_labels is not None:
+            raise ValueError(f"{function}: grades: expected None for both labels where grades are given")
+        arrays["grades"] = grades
     if exclude is not None and not isinstance(exclude, str):
         arrays["exclude"] = exclude
-    _check_kinds(function, arrays)
+    check_kinds(function, arrays)
     for name, codes in (("query_codes", query_codes), ("database_codes", database_codes)):
         if codes.ndim != 2:
             raise ValueError(f"{function}: {name}: expected shape (rows, bytes or bits), got {tuple(codes.shape)}")
-        if _dtype_family(codes) == "other":
+        if dtype_family(codes) == "other":
             raise TypeError(
                 f"{function}: {name}: expected packed uint8, bool, float or signed integer codes, got {codes.dtype}"
             )
@@ -99,6 +138,10 @@ def prepare(
     same = query_codes is database_codes
     queries = _packed(function, "query_codes", query_codes, width)
     database = queries if same else _packed(function, "database_codes", database_codes, width)
+    rows = _exclusion(function, exclude, queries, len(database), same)
+    if grades is not None:
+        _check_grades(function, grades, len(queries), len(database))
+        return RetrievalInputs(queries, database, None, None, width, rows, "given", grades)
     query_labels = _labels(function, "query_labels", query_labels, len(queries))
     database_labels = _labels(function, "database_labels", database_labels, len(database))
     if query_labels.shape[1:] != database_labels.shape[1:]:
@@ -106,45 +149,21 @@ def prepare(
             f"{function}: database_labels: expected the form of query_labels {tuple(query_labels.shape)}, "
             f"got {tuple(database_labels.shape)}"
         )
-    rows = _exclusion(function, exclude, queries, same)
-    return RetrievalInputs(queries, database, query_labels, database_labels, width, rows)
+    inputs = RetrievalInputs(queries, database, query_labels, database_labels, width, rows)
+    return _by_identity(inputs) if relevance == "identical" else inputs
 
 
-def check_choice(function: str, argument: str, value: str, choices: Sequence[str]) -> None:
-    """Raise ValueError unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        raise ValueError(f"{function}: {argument}: expected one of {', '.join(choices)}, got {value!r}")
-
-
-def check_integer(function: str, argument: str, value: int, least: int) -> int:
-    """``value`` as int; TypeError unless it is an integer, ValueError below ``least``."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{function}: {argument}: expected a whole number, got {type(value).__name__}")
-    if operator.index(value) < least:
-        raise ValueError(f"{function}: {argument}: expected at least {least}, got {value}")
-    return operator.index(value)
-
-
-def to_numpy(x: Array) -> NDArray[Any]:
-    """The array itself, or the tensor's values as a NumPy array on the host."""
-    return x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x
-
-
-def _check_kinds(function: str, arrays: dict[str, Array]) -> None:
-    for name, x in arrays.items():
-        if not isinstance(x, torch.Tensor | np.ndarray):
-            raise TypeError(f"{function}: {name}: expected a torch tensor or a NumPy array, got {type(x).__name__}")
-    if len({isinstance(x, torch.Tensor) for x in arrays.values()}) > 1:
-        kinds = ", ".join(f"{name} {type(x).__name__}" for name, x in arrays.items())
-        raise TypeError(f"{function}: expected torch tensors only or NumPy arrays only, got {kinds}")
-
-
-def _dtype_family(x: Checked) -> str:
-    """uint8, bool, float, int (signed) or other."""
-    name = str(x.dtype).removeprefix("torch.") if isinstance(x, torch.Tensor) else x.dtype.name
-    if name in ("uint8", "bool"):
-        return name
-    return next((family for family in ("float", "bfloat", "int") if name.startswith(family)), "other").removeprefix("b")
+def _by_identity(inputs: RetrievalInputs) -> RetrievalInputs:
+    """The same inputs where only equal, non-empty label sets are relevant: each set becomes a class."""
+    if inputs.query_labels.ndim == 1:
+        return replace(inputs, relevance="identical")
+    sets = np.concatenate([host_labels(inputs.query_labels), host_labels(inputs.database_labels)])
+    ids = np.unique(sets, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    ids[~sets.any(axis=1)] = -1
+    sides: list[Any] = np.split(ids, [len(inputs.queries)])
+    if isinstance(inputs.queries, torch.Tensor):
+        sides = [torch.from_numpy(side).to(inputs.queries.device) for side in sides]
+    return replace(inputs, query_labels=sides[0], database_labels=sides[1], relevance="identical")
 
 
 def _code_width(function: str, query_codes: Checked, database_codes: Checked, bits: int | None) -> int:
@@ -152,13 +171,13 @@ def _code_width(function: str, query_codes: Checked, database_codes: Checked, bi
     if bits is not None:
         return check_integer(function, "bits", bits, 1)
     for codes in (query_codes, database_codes):
-        if _dtype_family(codes) != "uint8":
+        if dtype_family(codes) != "uint8":
             return int(codes.shape[1])
     return 8 * int(query_codes.shape[1])
 
 
 def _packed(function: str, name: str, codes: Checked, bits: int) -> Checked:
-    family, columns = _dtype_family(codes), int(codes.shape[1])
+    family, columns = dtype_family(codes), int(codes.shape[1])
     if family == "uint8":
         if columns != (bits + 7) // 8:
             raise ValueError(
@@ -172,9 +191,9 @@ def _packed(function: str, name: str, codes: Checked, bits: int) -> Checked:
         return codes
     if columns != bits:
         raise ValueError(f"{function}: {name}: expected {bits} columns, one a bit, got {columns}")
-    if family == "float" and not bool((abs(codes) < float("inf")).all()):
-        raise ValueError(f"{function}: {name}: expected finite values, got NaN or infinity")
-    if family == "int" and not bool(((codes >= -1) & (codes <= 1)).all()):
+    if family == "float":
+        check_finite(function, name, codes)
+    if family == "int" and not all(bool(((block >= -1) & (block <= 1)).all()) for block in row_blocks(codes)):
         raise ValueError(
             f"{function}: {name}: expected only -1, 0 and 1 in {codes.dtype} codes, got other values; "
             "from_sentence_transformers turns signed bytes of packed bits into codes"
@@ -183,7 +202,7 @@ def _packed(function: str, name: str, codes: Checked, bits: int) -> Checked:
 
 
 def _labels(function: str, name: str, labels: Checked, rows: int) -> Checked:
-    family = _dtype_family(labels)
+    family = dtype_family(labels)
     if labels.ndim not in (1, 2):
         raise ValueError(f"{function}: {name}: expected shape (rows,) or (rows, classes), got {tuple(labels.shape)}")
     if len(labels) != rows:
@@ -191,11 +210,13 @@ def _labels(function: str, name: str, labels: Checked, rows: int) -> Checked:
     if labels.ndim == 1:
         if family not in ("int", "uint8"):
             raise TypeError(f"{function}: {name}: expected integer class ids in shape (rows,), got {labels.dtype}")
+        if rows and int(labels.min()) < -1:
+            raise ValueError(f"{function}: {name}: expected class ids from -1 (none) up, got {int(labels.min())}")
         return labels.to(torch.int64) if isinstance(labels, torch.Tensor) else labels.astype(np.int64, copy=False)
     if family == "other":
         raise TypeError(f"{function}: {name}: expected a bool, int or float multi-hot matrix, got {labels.dtype}")
-    if family == "float" and not bool((abs(labels) < float("inf")).all()):
-        raise ValueError(f"{function}: {name}: expected finite values, got NaN or infinity")
+    if family == "float":
+        check_finite(function, name, labels)
     if labels.shape[1] == 1 and bool((labels > 1).any()):
         raise ValueError(
             f"{function}: {name}: expected 0 or 1 in the one multi-hot column, got class ids; flatten them"
@@ -203,7 +224,17 @@ def _labels(function: str, name: str, labels: Checked, rows: int) -> Checked:
     return labels
 
 
-def _exclusion(function: str, exclude: Exclude, queries: Checked, same: bool) -> Checked | None:
+def _check_grades(function: str, grades: Checked, queries: int, items: int) -> None:
+    if tuple(grades.shape) != (queries, items):
+        raise ValueError(f"{function}: grades: expected shape ({queries}, {items}), got {tuple(grades.shape)}")
+    if dtype_family(grades) not in ("int", "uint8", "bool"):
+        raise TypeError(f"{function}: grades: expected whole numbers, got {grades.dtype}")
+    for block in row_blocks(grades):
+        if block.shape[1] and not 0 <= int(block.min()) <= int(block.max()) <= 255:
+            raise ValueError(f"{function}: grades: expected 0 to 255, got {int(block.min())} to {int(block.max())}")
+
+
+def _exclusion(function: str, exclude: Exclude, queries: Checked, items: int, same: bool) -> Checked | None:
     if exclude is None:
         return None
     if isinstance(exclude, str):
@@ -215,4 +246,11 @@ def _exclusion(function: str, exclude: Exclude, queries: Checked, same: bool) ->
         return np.arange(len(queries))
     if tuple(exclude.shape) != (len(queries),):
         raise ValueError(f"{function}: exclude: expected shape ({len(queries)},), got {tuple(exclude.shape)}")
+    if dtype_family(exclude) != "int" or exclude.itemsize != 8:
+        raise TypeError(f"{function}: exclude: expected int64, got {exclude.dtype}")
+    if len(exclude) and not -1 <= int(exclude.min()) <= int(exclude.max()) < items:
+        raise ValueError(
+            f"{function}: exclude: expected -1 or a row of the {items} database codes, "
+            f"got {int(exclude.min())} to {int(exclude.max())}"
+        )
     return exclude

@@ -1,9 +1,9 @@
-"""Pictures of a retrieval result. matplotlib is imported inside the functions; no global state of it is touched."""
+"""Pictures of the numbers of an evaluation. matplotlib is imported inside the functions; no global state is touched."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasthash.evaluation.curves import PrecisionRecallCurve
-from fasthash.evaluation.inputs import Array, to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 # Okabe & Ito's palette: told apart by colour-blind readers; markers and dashes tell the lines apart in greyscale.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_RIGHT, _WRONG = "#2a9d4a", "#b00020"
 _GREY = "#555555"
 
 
@@ -34,7 +32,7 @@ def plot_precision_recall(
     Args:
         curves: name in the legend -> curve.
         path: where to save the picture (the suffix gives the format); the numbers go beside it as ``.csv`` with the
-            columns curve, radius, recall, precision, empty_share.
+            columns curve, by (radius or rank), point, recall, precision, empty_share.
         title: heading; default: the convention when all curves share one.
 
     Returns:
@@ -54,161 +52,151 @@ def plot_precision_recall(
         raise ValueError("plot_precision_recall: curves: expected at least one curve, got none")
     figure = Figure(figsize=(5.6, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    for (name, curve), colour, marker in zip(curves.items(), cycle(_COLOURS), cycle(_MARKERS), strict=False):
-        axes.plot(
-            curve.recall,
-            curve.precision,
-            color=colour,
-            marker=marker,
-            markersize=4,
-            markerfacecolor="white",
-            markeredgewidth=1.1,
-            linewidth=1.6,
-            clip_on=False,
-            zorder=3,
-            label=name,
-        )
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall within radius", ylabel="precision within radius")
-    axes.grid(color="#dddddd", linewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="best")
+    for (name, curve), style in zip(curves.items(), _styles(), strict=False):
+        axes.plot(curve.recall, curve.precision, label=name, **style)
+    by = {curve.by for curve in curves.values()}
+    where = {"radius": " within radius", "rank": " over the first ranks"}[by.pop()] if len(by) == 1 else ""
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"recall{where}", ylabel=f"precision{where}")
     conventions = {curve.convention for curve in curves.values()}
     heading = title if title is not None else conventions.pop() if len(conventions) == 1 else ""
-    axes.set_title(heading, fontsize=9, color=_GREY, loc="left", pad=10)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-        _write_curves(curves, Path(path).with_suffix(".csv"))
-    return figure
+    rows = (
+        (name, curve.by, *row)
+        for name, curve in curves.items()
+        for row in _rows(curve.points, curve.recall, curve.precision, curve.empty_share)
+    )
+    header = ("curve", "by", "point", "recall", "precision", "empty_share")
+    return _finish(figure, axes, heading, path, header, rows)
 
 
-def _write_curves(curves: Mapping[str, PrecisionRecallCurve], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["curve", "radius", "recall", "precision", "empty_share"])
-        for name, curve in curves.items():
-            columns = (curve.radius, curve.recall, curve.precision, curve.empty_share)
-            writer.writerows([name, *row] for row in zip(*(column.tolist() for column in columns), strict=True))
-
-
-def plot_retrieval_grid(
-    query_images: Array,
-    neighbour_images: Array,
-    correct: Array,
-    path: str | PathLike[str] | None = None,
-    *,
-    query_titles: Sequence[str] | None = None,
-    neighbour_titles: Sequence[Sequence[str]] | None = None,
+def plot_precision_at(
+    curves: Mapping[str, PrecisionRecallCurve], path: str | PathLike[str] | None = None, *, title: str | None = None
 ) -> Figure:
-    """Draw each query and its nearest images in a row, framed and marked as right (green tick) or wrong (red cross).
+    """Draw P@N against N on a logarithmic axis, one line a curve by rank.
 
     Args:
-        query_images: (q, H, W), (q, H, W, C) or (q, C, H, W), C = 1 or 3; tensors or NumPy arrays. uint8 images span
-            0..255; others are scaled from the smallest to the largest value of the whole grid.
-        neighbour_images: (q, k, ...) with the same image shape, nearest first.
-        correct: (q, k) bool, True = relevant.
-        path: where to save the picture (the suffix gives the format).
-        query_titles: q texts above the query images, such as class names.
-        neighbour_titles: q sequences of k texts above the neighbours, such as distances.
+        curves: name in the legend -> curve by rank.
+        path: where to save the picture; numbers go beside it as ``.csv`` with the columns curve, ranks, precision.
+        title: heading; default: "precision over the first ranks".
 
     Returns:
         The matplotlib Figure.
 
     Raises:
-        ValueError: shapes that do not fit together, or an empty grid.
+        ValueError: no curves, or one that is not by rank.
 
     Example:
-        >>> images = np.random.default_rng(0).random((2, 8, 8))
-        >>> figure = plot_retrieval_grid(images, images[:, None].repeat(3, axis=1), np.ones((2, 3), dtype=bool))
+        >>> from fasthash.evaluation import precision_recall_curve
+        >>> codes, labels = np.array([[True, False], [True, True]]), np.array([0, 0])
+        >>> figure = plot_precision_at({"mine": precision_recall_curve(codes, codes, labels, labels, by="rank")})
     """
     from matplotlib.figure import Figure
 
-    queries, neighbours, right = to_numpy(query_images), to_numpy(neighbour_images), to_numpy(correct)
-    _check_grid(queries, neighbours, right, query_titles, neighbour_titles)
-    rows, columns = right.shape
-    if queries.dtype == np.uint8:
-        span = (0.0, 255.0)
-    else:
-        span = (float(min(queries.min(), neighbours.min())), float(max(queries.max(), neighbours.max())))
+    if not curves or any(curve.by != "rank" for curve in curves.values()):
+        raise ValueError("plot_precision_at: curves: expected at least one curve, all of them by rank")
+    figure = Figure(figsize=(5.6, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, curve), style in zip(curves.items(), _styles(), strict=False):
+        axes.plot(curve.points, curve.precision, label=name, **style)
+    axes.set(xscale="log", ylim=(0, 1), xlabel="ranks N", ylabel="P@N")
+    rows = ((name, *row) for name, curve in curves.items() for row in _rows(curve.points, curve.precision))
+    heading = "precision over the first ranks" if title is None else title
+    return _finish(figure, axes, heading, path, ("curve", "ranks", "precision"), rows)
 
-    height = 1.18 if query_titles or neighbour_titles else 1.02
-    figure = Figure(figsize=(columns + 1.3, height * rows + 0.35), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.02, hspace=0.03)  # type: ignore[union-attr,call-arg]
-    query_titles = query_titles or ["query"] + [""] * (rows - 1)
-    neighbour_titles = neighbour_titles or [[str(j + 1) for j in range(columns)]] + [[""] * columns] * (rows - 1)
-    # A narrow empty column sets the queries apart from their neighbours.
-    grid = figure.add_gridspec(rows, columns + 2, width_ratios=[1.0, 0.12] + [1.0] * columns)
-    for i in range(rows):
-        axes = figure.add_subplot(grid[i, 0])
-        _show(axes, queries[i], span, _GREY, width=1.0)
-        axes.set_title(query_titles[i], fontsize=8, pad=3)
-        for j in range(columns):
-            axes = figure.add_subplot(grid[i, j + 2])
-            _show(axes, neighbours[i, j], span, _RIGHT if right[i, j] else _WRONG, width=2.5)
-            _mark(axes, bool(right[i, j]))
-            axes.set_title(neighbour_titles[i][j], fontsize=8, pad=3)
+
+def plot_distances(
+    relevant: NDArray[np.int64], irrelevant: NDArray[np.int64], path: str | PathLike[str] | None = None
+) -> Figure:
+    """Draw how the distances of relevant and of irrelevant pairs are spread, each as shares of its own sum.
+
+    Args:
+        relevant: (bits + 1,) relevant pairs at each distance.
+        irrelevant: (bits + 1,) the others.
+        path: where to save the picture; numbers go beside it as ``.csv`` with the columns distance, relevant,
+            irrelevant.
+
+    Returns:
+        The matplotlib Figure.
+
+    Example:
+        >>> figure = plot_distances(np.array([3, 1, 0]), np.array([0, 2, 2]))
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.6, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    distance = np.arange(len(relevant))
+    sides = (("relevant", relevant, _COLOURS[0], ""), ("others", irrelevant, _COLOURS[1], "//"))
+    for name, pairs, colour, hatch in sides:
+        total = int(pairs.sum())
+        look: dict[str, Any] = {"color": colour, "edgecolor": colour, "alpha": 0.55, "hatch": hatch}
+        axes.bar(distance, pairs / max(1, total), width=1.0, label=f"{name}, {total:,} pairs", **look)
+    axes.set(xlabel="Hamming distance, bits", ylabel="share of the pairs")
+    rows = _rows(distance, relevant, irrelevant)
+    return _finish(figure, axes, "distances of pairs", path, ("distance", "relevant", "irrelevant"), rows)
+
+
+def plot_bit_balance(means: Mapping[str, NDArray[np.float64]], path: str | PathLike[str] | None = None) -> Figure:
+    """Draw the share of codes in which each bit is set, bits in order of that share.
+
+    Args:
+        means: name in the legend -> (bits,) means.
+        path: where to save the picture; numbers go beside it as ``.csv`` with the columns codes, bit, mean.
+
+    Returns:
+        The matplotlib Figure.
+
+    Example:
+        >>> figure = plot_bit_balance({"database": np.array([0.5, 0.1, 0.9])})
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.6, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, mean), style in zip(means.items(), _styles(), strict=False):
+        axes.plot(np.arange(len(mean)), np.sort(mean), label=name, **style)
+    axes.axhline(0.5, color=_GREY, linewidth=0.8, linestyle="--")
+    axes.set(ylim=(0, 1), xlabel="bits, in order of their mean", ylabel="share of the codes with the bit set")
+    rows = ((name, *row) for name, mean in means.items() for row in _rows(np.arange(len(mean)), mean))
+    return _finish(figure, axes, "bit balance", path, ("codes", "bit", "mean"), rows)
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+    """Line styles, again and again."""
+    for colour, marker in zip(cycle(_COLOURS), cycle(_MARKERS), strict=False):
+        yield {
+            "color": colour,
+            "marker": marker,
+            "markersize": 4,
+            "markerfacecolor": "white",
+            "markeredgewidth": 1.1,
+            "linewidth": 1.6,
+            "clip_on": False,
+            "zorder": 3,
+        }
+
+
+def _rows(*columns: NDArray[Any]) -> Iterator[tuple[Any, ...]]:
+    yield from zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _finish(
+    figure: Figure,
+    axes: Axes,
+    heading: str,
+    path: str | PathLike[str] | None,
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> Figure:
+    """Put on what all pictures have; save the picture and its numbers."""
+    axes.grid(color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="best")
+    axes.set_title(heading, fontsize=9, color=_GREY, loc="left", pad=10)
     if path is not None:
         figure.savefig(path, dpi=150)
+        with Path(path).with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
     return figure
-
-
-def _check_grid(
-    queries: NDArray[Any],
-    neighbours: NDArray[Any],
-    right: NDArray[Any],
-    query_titles: Sequence[str] | None,
-    neighbour_titles: Sequence[Sequence[str]] | None,
-) -> None:
-    name = "plot_retrieval_grid"
-    if queries.ndim not in (3, 4):
-        raise ValueError(f"{name}: query_images: expected 3 or 4 dimensions, got shape {queries.shape}")
-    if right.ndim != 2 or right.size == 0 or len(right) != len(queries):
-        raise ValueError(f"{name}: correct: expected shape ({len(queries)}, k) with k >= 1, got {right.shape}")
-    if neighbours.shape != right.shape + queries.shape[1:]:
-        expected = right.shape + queries.shape[1:]
-        raise ValueError(f"{name}: neighbour_images: expected shape {expected}, got {neighbours.shape}")
-    if query_titles is not None and len(query_titles) != len(right):
-        raise ValueError(f"{name}: query_titles: expected {len(right)} texts, got {len(query_titles)}")
-    if neighbour_titles is not None and [len(row) for row in neighbour_titles] != [right.shape[1]] * len(right):
-        raise ValueError(
-            f"{name}: neighbour_titles: expected {len(right)} rows of {right.shape[1]} texts, got other lengths"
-        )
-
-
-def _channel_axis(shape: tuple[int, ...]) -> int | None:
-    """The channel axis of one image (H, W), (H, W, C) or (C, H, W)."""
-    if len(shape) == 2:
-        return None
-    for axis in (2, 0):
-        if shape[axis] in (1, 3):
-            return axis
-    raise ValueError(
-        f"plot_retrieval_grid: query_images: expected 1 or 3 channels, first or last, got image shape {shape}"
-    )
-
-
-def _show(axes: Axes, image: NDArray[Any], span: tuple[float, float], frame: str, width: float) -> None:
-    channels = _channel_axis(image.shape)
-    image = image if channels is None else np.moveaxis(image, channels, 2)
-    low, high = span
-    scaled = np.clip((image.astype(np.float64) - low) / ((high - low) or 1.0), 0, 1)
-    axes.imshow(scaled.squeeze(2) if scaled.shape[2:] == (1,) else scaled, cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=frame, linewidth=width)
-
-
-def _mark(axes: Axes, right: bool) -> None:
-    """A tick or a cross on a disc in the corner: readable without colour."""
-    axes.text(
-        0.97,
-        0.03,
-        "\N{CHECK MARK}" if right else "\N{BALLOT X}",
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        fontsize=9,
-        fontfamily="DejaVu Sans",  # ships with matplotlib and has both signs
-        color="white",
-        in_layout=False,
-        bbox={"boxstyle": "circle,pad=0.15", "facecolor": _RIGHT if right else _WRONG, "edgecolor": "white"},
-    )

@@ -21,6 +21,8 @@ class Score(float):
             ``mAP@5000[divisor=hits, ties=expected, empty=zero, relevance=share]``.
         best: the same metric with the relevant items first in each tie, or None where it was not computed.
         worst: the same with the relevant items last, or None.
+        weights: (q,) float64, the part that each query has in the mean: 1, or under "skip" the probability that its
+            divisor is not 0.
 
     Example:
         >>> score = Score(0.75, np.array([1.0, 0.5]), 0, "P@2[ties=expected, relevance=share]")
@@ -30,13 +32,14 @@ class Score(float):
         ('0.75', True)
     """
 
-    __slots__ = ("best", "convention", "empty", "per_query", "worst")
+    __slots__ = ("best", "convention", "empty", "per_query", "weights", "worst")
 
     per_query: NDArray[np.float64]
     empty: int
     convention: str
     best: float | None
     worst: float | None
+    weights: NDArray[np.float64]
 
     def __new__(
         cls,
@@ -46,6 +49,7 @@ class Score(float):
         convention: str,
         best: float | None = None,
         worst: float | None = None,
+        weights: NDArray[np.float64] | None = None,
     ) -> Score:
         """Make the float and attach its provenance."""
         self = super().__new__(cls, value)
@@ -54,6 +58,7 @@ class Score(float):
         self.convention = convention
         self.best = best
         self.worst = worst
+        self.weights = np.ones(len(per_query)) if weights is None else weights
         return self
 
     @property
@@ -70,7 +75,7 @@ class Score(float):
     __repr__ = __str__
 
     def __getnewargs__(self) -> tuple[Any, ...]:  # copy and pickle call __new__ with these
-        return float(self), self.per_query, self.empty, self.convention, self.best, self.worst
+        return float(self), self.per_query, self.empty, self.convention, self.best, self.worst, self.weights
 
 
 def average(values: NDArray[np.float64], weights: NDArray[np.float64], empty: str) -> float:
@@ -89,4 +94,5 @@ def summarise(values: NDArray[np.float64], weights: NDArray[np.float64], empty: 
     """The Score of per-query values and weights (both (q,) float64, see `average`)."""
     is_empty = weights == 0
     per_query = np.where(is_empty, np.nan, values) if empty == "skip" else values
-    return Score(average(values, weights, empty), per_query, int(is_empty.sum()), convention)
+    shares = weights if empty == "skip" else np.ones(len(values))
+    return Score(average(values, weights, empty), per_query, int(is_empty.sum()), convention, weights=shares)

@@ -1,11 +1,12 @@
-"""Exact average precision from counts by distance, whatever the order inside a tie.
+"""Exact sums over the ranks of a bucket whose order is open: the mean over all its orders.
 
-A Hamming distance takes few values, so items come in *buckets* of equal distance. The formulas below need only the
-size and the relevant count of each bucket: no sort, no query x database matrix. The idea is McSherry & Najork,
-"Computing information retrieval performance measures efficiently in the presence of tied scores" (ECIR 2008).
+A Hamming distance takes few values, so items come in *buckets* of equal distance. The formulas below need only counts
+of each bucket: no sort, no query x database matrix. The idea is McSherry & Najork, "Computing information retrieval
+performance measures efficiently in the presence of tied scores" (ECIR 2008).
 
-Names: a bucket holds ``size`` items of which ``relevant`` are relevant; ``items_before`` and ``relevant_before`` count
-the closer buckets; ``places`` of its ranks lie inside the window of the first k ranks.
+Names: a bucket holds ``size`` items of which ``relevant`` are relevant, with ``grades`` in sum; ``items_before``,
+``relevant_before`` and ``grades_before`` count what ranks before it; ``places`` of its ranks lie inside the window. For
+plain relevance the grades are the relevant items themselves.
 """
 
 from __future__ import annotations
@@ -21,90 +22,36 @@ from fasthash.evaluation.harmonic import harmonic_difference
 Counts = NDArray[Any]
 Values = NDArray[np.float64]
 
-_MAX_TERMS = 1 << 20  # entries of one (query, hits) table of `expected_over_hits`: 8 MiB each
+_MAX_TERMS = 1 << 17  # entries of one (query, hits) table of `expected_over_hits`: 1 MiB each
 
 
-class Buckets(NamedTuple):
-    """The buckets that can add to a score, flat: those with a relevant item and a place inside the window.
-
-    Each field is int64 of one length; ``query`` is the row that a bucket belongs to.
-    """
-
-    query: Counts
-    size: Counts
-    relevant: Counts
-    items_before: Counts
-    relevant_before: Counts
-    places: Counts
-
-    def where(self, keep: NDArray[np.bool_] | slice) -> Buckets:
-        """The buckets that ``keep`` selects."""
-        return Buckets(*(field[keep] for field in self))
-
-
-def places_inside(size: Counts, k: int | None) -> Counts:
-    """(q, B) bucket sizes -> (q, B) places of each bucket inside the first k ranks (all of them for None)."""
-    return size if k is None else np.clip(k - (np.cumsum(size, axis=1) - size), 0, size)
-
-
-def buckets_inside(histogram: Counts, k: int | None) -> Buckets:
-    """(q, B, 2) int64 [all, relevant] by distance -> the buckets that matter for the first k ranks."""
-    size, relevant = histogram[..., 0], histogram[..., 1]
-    places = places_inside(size, k)
-    query, distance = np.nonzero((places > 0) & (relevant > 0))
-    fields = (
-        size,
-        relevant,
-        np.cumsum(size, axis=1) - size,
-        np.cumsum(relevant, axis=1) - relevant,
-        places,
-    )
-    return Buckets(query, *(field[query, distance] for field in fields))
-
-
-def expected_precision_sum(
-    size: Counts, relevant: Counts, items_before: Counts, relevant_before: Counts, places: Counts
+def precision_sum(
+    size: Counts,
+    relevant: Counts,
+    grades: Counts,
+    items_before: Counts,
+    grades_before: Counts,
+    places: Counts,
+    harmonic: Values,
 ) -> Values:
-    """Sum of (relevant so far) / rank over the relevant ranks inside the window, mean over all orders of the bucket.
+    """Sum of (grades so far) / rank over the relevant ranks inside the window, mean over all orders of the bucket.
 
-    Place i is relevant with probability r/n, and then (i-1)(r-1)/(n-1) relevant items precede it in the bucket.
+    Place i is relevant with probability r/n; its own grade is s/r on average, and (i-1)(r-1)/(n-1) relevant items of
+    that average precede it in the bucket. ``harmonic`` is the sum of 1 / rank over the places. With grades = relevant
+    this is what average precision adds up.
     """
-    slope = (relevant - 1) / np.maximum(size - 1, 1)
-    harmonic = harmonic_difference(items_before, places)
-    result: Values = relevant / size * (slope * places + (relevant_before + 1 - slope * (items_before + 1)) * harmonic)
+    share = relevant / size
+    slope = grades / size * ((relevant - 1) / np.maximum(size - 1, 1))
+    result: Values = slope * places + (share * grades_before + grades / size - slope * (items_before + 1)) * harmonic
     return result
 
 
-def best_precision_sum(b: Buckets) -> Values:
-    """The same sum with the relevant items first in the bucket."""
-    hits = np.minimum(b.places, b.relevant)
-    result: Values = hits + (b.relevant_before - b.items_before) * harmonic_difference(b.items_before, hits)
+def ordered_precision_sum(
+    grade: Counts | int, items_before: Counts, grades_before: Counts, places: Counts, harmonic: Values
+) -> Values:
+    """`precision_sum` of a bucket whose items are all relevant, with the same ``grade`` each: no order matters."""
+    result: Values = grade * places + (grades_before - grade * items_before) * harmonic
     return result
-
-
-def worst_precision_sum(b: Buckets) -> Values:
-    """The same sum with the relevant items last in the bucket."""
-    start = b.items_before + b.size - b.relevant
-    hits = worst_hits(b)
-    result: Values = hits + (b.relevant_before - start) * harmonic_difference(start, hits)
-    return result
-
-
-def best_hits(b: Buckets) -> Counts:
-    """Relevant items inside the window when they come first in the bucket."""
-    hits: Counts = np.minimum(b.places, b.relevant)
-    return hits
-
-
-def worst_hits(b: Buckets) -> Counts:
-    """Relevant items inside the window when they come last in the bucket."""
-    hits: Counts = np.maximum(b.places - (b.size - b.relevant), 0)
-    return hits
-
-
-def sum_by_query(b: Buckets, values: NDArray[Any], queries: int) -> Values:
-    """Add the values of each query's buckets: (queries,) float64."""
-    return np.bincount(b.query, values, queries).astype(np.float64, copy=False)
 
 
 def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Values:
@@ -115,51 +62,79 @@ def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Values:
     return result
 
 
-def expected_over_hits(b: Buckets, queries: int) -> tuple[Values, Values]:
+class CutBuckets(NamedTuple):
+    """The bucket that the window cuts, of several queries; all fields int64 of one length, the buckets not empty."""
+
+    size: Counts
+    relevant: Counts
+    grades: Counts
+    items_before: Counts
+    relevant_before: Counts
+    grades_before: Counts
+    places: Counts
+
+
+def expected_over_hits(cut: CutBuckets, sums: Values) -> tuple[Values, Values]:
     """Expected AP when the divisor is the number of hits inside the window, itself a matter of tie order.
 
-    Only the bucket that the window cuts is random. With T the numerator of the closer buckets and P hypergeometric,
+    Only the bucket that the window cuts is random. With T the sum over the ranks before it and P hypergeometric,
 
         E[AP] = sum over x of P(x) * (T + f(x)) / (relevant_before + x),
 
-    where f(x) is `expected_precision_sum` of a bucket of ``places`` items, x of them relevant.
+    where f(x) is `precision_sum` of a bucket of ``places`` items, x of them relevant.
+
+    Args:
+        cut: the cut bucket of m queries.
+        sums: (m,) their T.
 
     Returns:
-        (queries,) expected AP, and (queries,) probability of at least one hit.
+        (m,) expected AP, and (m,) probability of at least one hit.
     """
-    cut = b.places < b.size
-    whole = b.where(~cut)
-    sums = sum_by_query(whole, expected_precision_sum(*whole[1:]), queries)
-    hits = sum_by_query(whole, whole.relevant, queries)
-    values, chance = divide(sums, hits), (hits > 0).astype(np.float64)
-    for part in _table_parts(b.where(cut)):
-        values[part.query], chance[part.query] = _expected_over_cut(part, sums[part.query])
+    values, chance = np.zeros(len(sums)), np.zeros(len(sums))
+    for rows in _table_parts(cut):
+        values[rows], chance[rows] = _over_hits(CutBuckets(*(field[rows] for field in cut)), sums[rows])
     return values, chance
 
 
-def _reach(b: Buckets) -> Counts:
-    """Distance from the mean beyond which hit counts weigh less than 1e-17 (Hoeffding: 2 exp(-2 c^2 / m) for c)."""
-    reach: Counts = np.ceil(np.sqrt(20.0 * np.minimum(b.places, b.relevant))).astype(np.int64)
+def _fewest(b: CutBuckets) -> Counts:
+    fewest: Counts = np.maximum(b.places - (b.size - b.relevant), 0)
+    return fewest
+
+
+def _most(b: CutBuckets) -> Counts:
+    most: Counts = np.minimum(b.places, b.relevant)
+    return most
+
+
+def _reach(b: CutBuckets) -> Counts:
+    """Distance from the mean beyond which hit counts weigh less than 1e-17.
+
+    For c the smaller of Hoeffding's bound, 2 exp(-2 c^2 / m), and Bernstein's, 2 exp(-c^2 / (2 v + 2 c / 3)), both of
+    which hold for draws without replacement.
+    """
+    exponent = 40.0  # of 4e-18, on either side
+    variance = b.places * (b.relevant / b.size) * (1 - b.relevant / b.size)
+    bernstein = exponent / 3 + np.sqrt((exponent / 3) ** 2 + 2 * exponent * variance)
+    reach: Counts = np.ceil(np.minimum(bernstein, np.sqrt(exponent / 2 * _most(b)))).astype(np.int64)
     return reach
 
 
-def _table_parts(b: Buckets) -> Iterator[Buckets]:
-    """Split cut buckets (one a query at most) so that each table of `_expected_over_cut` stays small."""
-    if len(b.query):
+def _table_parts(b: CutBuckets) -> Iterator[slice]:
+    """Rows that go together, so that each table of `_over_hits` stays small."""
+    if len(b.size):
         rows = max(1, _MAX_TERMS // int(2 * _reach(b).max() + 3))
-        for start in range(0, len(b.query), rows):
-            yield b.where(slice(start, start + rows))
+        for start in range(0, len(b.size), rows):
+            yield slice(start, start + rows)
 
 
-def _expected_over_cut(b: Buckets, sums: Values) -> tuple[Values, Values]:
-    """`expected_over_hits` for queries with a cut bucket; ``sums`` is their T. One (query, hits x) table."""
+def _over_hits(b: CutBuckets, sums: Values) -> tuple[Values, Values]:
     mean = b.places * (b.relevant / b.size)
     reach = _reach(b)
-    low = np.maximum(worst_hits(b), np.floor(mean).astype(np.int64) - reach)[:, None]
-    high = np.minimum(best_hits(b), np.ceil(mean).astype(np.int64) + reach)[:, None]
+    low = np.maximum(_fewest(b), np.floor(mean).astype(np.int64) - reach)[:, None]
+    high = np.minimum(_most(b), np.ceil(mean).astype(np.int64) + reach)[:, None]
     hits = low + np.arange(int((high - low).max()) + 1)
     valid = hits <= high
-    size, relevant, items_before, relevant_before, places = (field[:, None] for field in b[1:])
+    size, relevant, grades, items_before, relevant_before, grades_before, places = (field[:, None] for field in b)
 
     # P(x) / P(x - 1) in logarithms, summed along x and scaled to 1: no factorials, so nothing overflows or cancels.
     rising = valid & (hits > low)
@@ -169,7 +144,8 @@ def _expected_over_cut(b: Buckets, sums: Values) -> tuple[Values, Values]:
     weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
 
-    inside = expected_precision_sum(places, hits, items_before, relevant_before, places)
+    harmonic = harmonic_difference(items_before, places)
+    inside = precision_sum(places, hits, hits * (grades / relevant), items_before, grades_before, places, harmonic)
     terms = weight * divide(sums[:, None] + inside, relevant_before + hits)
     no_hit = np.where((low[:, 0] == 0) & (b.relevant_before == 0), weight[:, 0], 0.0)
     return terms.sum(axis=1), 1.0 - no_hit

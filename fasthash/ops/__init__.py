@@ -1,6 +1,7 @@
 """Typed torch ops over the compiled kernels; `reference` is their NumPy twin. Imports `_native` and nothing else."""
 
 from fasthash.ops._library import has_cuda_kernels as has_cuda_kernels
+from fasthash.ops.average_precision import average_precision_counts
 from fasthash.ops.codes import (
     from_faiss,
     from_sentence_transformers,
@@ -9,11 +10,11 @@ from fasthash.ops.codes import (
     to_sentence_transformers,
     unpack,
 )
-from fasthash.ops.counts import average_precision_counts, hamming_histogram, relevance_histogram
+from fasthash.ops.counts import hamming_histogram, overlap_histogram, relevance_histogram
 from fasthash.ops.distance import hamming_distance, label_overlap
 from fasthash.ops.rescored import topk_rescored
 from fasthash.ops.scores import rescore
-from fasthash.ops.search import hamming_range, hamming_topk
+from fasthash.ops.search import hamming_range, hamming_range_padded, hamming_topk
 
 __all__ = [
     "average_precision_counts",
@@ -22,8 +23,10 @@ __all__ = [
     "hamming_distance",
     "hamming_histogram",
     "hamming_range",
+    "hamming_range_padded",
     "hamming_topk",
     "label_overlap",
+    "overlap_histogram",
     "pack",
     "relevance_histogram",
     "rescore",

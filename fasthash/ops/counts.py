@@ -8,11 +8,10 @@ import torch
 
 from fasthash.ops import _check
 from fasthash.ops._arrays import Array, tensors
-from fasthash.ops._library import call, cuda_kernels, on_cuda, register, table
+from fasthash.ops._library import call, register, table
 from fasthash.ops.codes import _pack
 
 _Optional = torch.Tensor | None
-_Tensors3 = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def _histogram_fake(
@@ -68,7 +67,7 @@ def hamming_histogram(
     return back(_histogram(queries, database, mask, exclude))
 
 
-def _label_arguments(query_labels: torch.Tensor, database_labels: torch.Tensor) -> tuple[Any, ...]:
+def label_arguments(query_labels: torch.Tensor, database_labels: torch.Tensor) -> tuple[Any, ...]:
     """Labels as the kernels take them: class ids of both sides, packed sets of both sides, bytes of a set."""
     if query_labels.dim() == 1:
         return query_labels.to(torch.int64).contiguous(), database_labels.to(torch.int64).contiguous(), None, None, 0
@@ -101,7 +100,7 @@ def _relevance_kernel(
     _check.excluded_rows("relevance_histogram", database, exclude)
     _check.label_values("relevance_histogram", query_labels, database_labels)
     queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
-    labels = _label_arguments(query_labels, database_labels)
+    labels = label_arguments(query_labels, database_labels)
     call("relevance_histogram", out, table(queries), table(database), *labels, mask, exclude, out)
     return out
 
@@ -159,80 +158,71 @@ def relevance_histogram(
     return back(_relevance(queries, database, query_labels, database_labels, mask, exclude))
 
 
-def _average_precision_fake(
+def _overlap_fake(
     queries: torch.Tensor,
     database: torch.Tensor,
     query_labels: torch.Tensor,
     database_labels: torch.Tensor,
-    k: int | None = None,
     mask: _Optional = None,
     exclude: _Optional = None,
-) -> _Tensors3:
-    name = "average_precision_counts"
-    _check.search(name, queries, database, mask, exclude)
-    _check.label_pair(name, queries, database, query_labels, database_labels)
-    if k is not None:
-        _check.whole(name, "k", k, 1)
-    sums = queries.new_empty(queries.shape[0], dtype=torch.float64)
-    return sums, torch.empty_like(sums, dtype=torch.int64), torch.empty_like(sums, dtype=torch.int64)
+) -> torch.Tensor:
+    _check.search("overlap_histogram", queries, database, mask, exclude)
+    _check.label_pair("overlap_histogram", queries, database, query_labels, database_labels)
+    classes = query_labels.shape[1] if query_labels.dim() == 2 else 1
+    return queries.new_empty((queries.shape[0], 8 * queries.shape[1] + 1, classes + 1), dtype=torch.int64)
 
 
-def _average_precision_kernel(
+def _overlap_kernel(
     queries: torch.Tensor,
     database: torch.Tensor,
     query_labels: torch.Tensor,
     database_labels: torch.Tensor,
-    k: int | None = None,
     mask: _Optional = None,
     exclude: _Optional = None,
-) -> _Tensors3:
-    out = _average_precision_fake(queries, database, query_labels, database_labels, k, mask, exclude)
-    _check.excluded_rows("average_precision_counts", database, exclude)
-    _check.label_values("average_precision_counts", query_labels, database_labels)
+) -> torch.Tensor:
+    out = _overlap_fake(queries, database, query_labels, database_labels, mask, exclude)
+    _check.excluded_rows("overlap_histogram", database, exclude)
+    _check.label_values("overlap_histogram", query_labels, database_labels)
     queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
-    labels = _label_arguments(query_labels, database_labels)
-    window = database.shape[0] if k is None else k
-    workspace: tuple[Any, ...] = ()
-    if on_cuda(queries):
-        size = cuda_kernels("average_precision_counts").average_precision_workspace(queries.shape[0], *database.shape)
-        workspace = (queries.new_empty(size, dtype=torch.uint8), size)
-    sides = (*table(queries), *table(database))
-    call("average_precision_counts", queries, sides, *labels, mask, exclude, window, *out, *workspace)
+    labels = label_arguments(query_labels, database_labels)
+    classes = out.shape[2] - 1
+    call("overlap_histogram", out, table(queries), table(database), *labels, classes, mask, exclude, out)
     return out
 
 
-_average_precision = register(
-    "average_precision_counts(Tensor queries, Tensor database, Tensor query_labels, Tensor database_labels,"
-    " SymInt? k=None, Tensor? mask=None, Tensor? exclude=None) -> (Tensor, Tensor, Tensor)",
-    kernel=_average_precision_kernel,
-    fake=_average_precision_fake,
+_overlap = register(
+    "overlap_histogram(Tensor queries, Tensor database, Tensor query_labels, Tensor database_labels,"
+    " Tensor? mask=None, Tensor? exclude=None) -> Tensor",
+    kernel=_overlap_kernel,
+    fake=_overlap_fake,
 )
 
 
-def average_precision_counts(
+def overlap_histogram(
     queries: Array,
     database: Array,
     query_labels: Array,
     database_labels: Array,
     *,
-    k: int | None = None,
     mask: Array | None = None,
     exclude: Array | None = None,
-) -> tuple[Array, Array, Array]:
-    """What average precision in index order needs, in two streaming passes: no ranking is stored or sorted.
+) -> Array:
+    """How many codes lie at each distance from each query and share how many labels with it.
+
+    What graded metrics (NDCG, ACG, WAP) need, exact in integers. The result takes 8 * q * (8 * bytes + 1) * (C + 1)
+    bytes: 210 MB for 5,000 queries, 64 bits and 80 classes, so pass many queries in blocks.
 
     Args:
         queries: uint8 (q, bytes), packed codes.
         database: uint8 (m, bytes), packed codes of the same width.
         query_labels: integers (q,), class ids with -1 = none, or (q, classes) multi-hot (entry > 0 = has the label).
         database_labels: (m,) or (m, classes), in the form of query_labels.
-        k: only the first k ranks by (distance, index) count; None = all.
-        mask: bool (m,), True = ranked.
-        exclude: int64 (q,), one database row that is not ranked for that query, -1 = none.
+        mask: bool (m,), True = counted.
+        exclude: int64 (q,), one database row that is not counted for that query, -1 = none.
 
     Returns:
-        precision_sum float64 (q,), the sum of (relevant so far) / rank over the relevant ranks; hits int64 (q,), their
-        number; relevant int64 (q,), the relevant codes of all. With k=None, AP = precision_sum / relevant.
+        int64 (q, 8 * bytes + 1, C + 1), C = classes, or 1 for class ids: entry [i, d, s] counts the codes at distance d
+        that share s labels with query i.
 
     Raises:
         TypeError: wrong kind or dtype.
@@ -240,11 +230,14 @@ def average_precision_counts(
 
     >>> import numpy as np, fasthash
     >>> codes = fasthash.pack(np.array([[1, 1, 1], [1, 1, -1], [-1, 1, 1]]))
-    >>> fasthash.average_precision_counts(codes[:1], codes, np.array([7]), np.array([7, 3, 7]))
-    (array([1.66666667]), array([2]), array([2]))
+    >>> labels = np.array([[1, 1, 0], [0, 1, 0], [1, 1, 1]])
+    >>> fasthash.overlap_histogram(codes[:1], codes, labels[:1], labels)[0, :3]
+    array([[0, 0, 1, 0],
+           [0, 1, 1, 0],
+           [0, 0, 0, 0]])
     """
     (queries, database, query_labels, database_labels, mask, exclude), back = tensors(
-        "average_precision_counts",
+        "overlap_histogram",
         queries=queries,
         database=database,
         query_labels=query_labels,
@@ -252,6 +245,4 @@ def average_precision_counts(
         mask=mask,
         exclude=exclude,
     )
-    if k is not None:
-        k = _check.whole("average_precision_counts", "k", k, 1)
-    return back(_average_precision(queries, database, query_labels, database_labels, k, mask, exclude))
+    return back(_overlap(queries, database, query_labels, database_labels, mask, exclude))

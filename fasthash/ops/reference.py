@@ -80,6 +80,26 @@ def hamming_range(
     return offsets, np.concatenate(distances), np.concatenate(indices)
 
 
+def hamming_range_padded(
+    queries: Array,
+    database: Array,
+    radius: int,
+    capacity: int,
+    *,
+    mask: Array | None = None,
+    exclude: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """(counts (q,) int64, distances (q, capacity) int32, indices (q, capacity) int64): the first of hamming_range."""
+    offsets, *found = hamming_range(queries, database, radius, mask=mask, exclude=exclude)
+    counts = np.diff(offsets)
+    distances = np.full((len(queries), capacity), NO_DISTANCE, dtype=np.int32)
+    indices = np.full((len(queries), capacity), NO_INDEX, dtype=np.int64)
+    for i, count in enumerate(np.minimum(counts, capacity)):
+        own = slice(offsets[i], offsets[i] + count)
+        distances[i, :count], indices[i, :count] = found[0][own], found[1][own]
+    return counts, distances, indices
+
+
 def hamming_histogram(
     queries: Array, database: Array, *, mask: Array | None = None, exclude: Array | None = None
 ) -> Array:
@@ -92,12 +112,18 @@ def hamming_histogram(
     return result
 
 
-def relevant(query_labels: Array, database_labels: Array) -> Array:
-    """bool (q, m): class ids (n,) equal and not -1, or multi-hot (n, classes) with a shared label."""
+def shared_labels(query_labels: Array, database_labels: Array) -> Array:
+    """int64 (q, m): 1 for equal class ids (n,) that are not -1, else 0; or the labels that multi-hot rows share."""
     if query_labels.ndim == 1:
-        return (query_labels[:, None] == database_labels[None, :]) & (query_labels[:, None] >= 0)
+        equal = (query_labels[:, None] == database_labels[None, :]) & (query_labels[:, None] >= 0)
+        return equal.astype(np.int64)
     shared: Array = (query_labels > 0).astype(np.int64) @ (database_labels > 0).astype(np.int64).T
-    return shared > 0
+    return shared
+
+
+def relevant(query_labels: Array, database_labels: Array) -> Array:
+    """bool (q, m): a shared label."""
+    return shared_labels(query_labels, database_labels) > 0
 
 
 def relevance_histogram(
@@ -117,6 +143,26 @@ def relevance_histogram(
     for i in range(len(queries)):
         np.add.at(result[i, :, 0], distance[i, keep[i]], 1)
         np.add.at(result[i, :, 1], distance[i, keep[i] & match[i]], 1)
+    return result
+
+
+def overlap_histogram(
+    queries: Array,
+    database: Array,
+    query_labels: Array,
+    database_labels: Array,
+    *,
+    mask: Array | None = None,
+    exclude: Array | None = None,
+) -> Array:
+    """int64 (q, D + 1, C + 1): codes by distance and number of shared labels; C = classes, or 1 for class ids."""
+    distance = hamming_distance(queries, database)
+    keep = allowed(len(queries), len(database), mask, exclude)
+    shared = shared_labels(query_labels, database_labels)
+    classes = query_labels.shape[1] if query_labels.ndim == 2 else 1
+    result = np.zeros((len(queries), 8 * queries.shape[1] + 1, classes + 1), dtype=np.int64)
+    for i in range(len(queries)):
+        np.add.at(result[i], (distance[i, keep[i]], shared[i, keep[i]]), 1)
     return result
 
 

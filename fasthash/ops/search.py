@@ -164,3 +164,98 @@ def hamming_range(
     )
     radius = _check.whole("hamming_range", "radius", radius, 0)
     return back(_range(queries, database, radius, mask, exclude))
+
+
+def _padded_fake(
+    queries: torch.Tensor,
+    database: torch.Tensor,
+    radius: int,
+    capacity: int,
+    mask: _Optional = None,
+    exclude: _Optional = None,
+) -> _Tensors3:
+    _check.search("hamming_range_padded", queries, database, mask, exclude)
+    _check.whole("hamming_range_padded", "radius", radius, 0)
+    _check.whole("hamming_range_padded", "capacity", capacity, 1)
+    shape = (queries.shape[0], capacity)
+    return (
+        queries.new_empty(queries.shape[0], dtype=torch.int64),
+        queries.new_empty(shape, dtype=torch.int32),
+        queries.new_empty(shape, dtype=torch.int64),
+    )
+
+
+def _padded_kernel(
+    queries: torch.Tensor,
+    database: torch.Tensor,
+    radius: int,
+    capacity: int,
+    mask: _Optional = None,
+    exclude: _Optional = None,
+) -> _Tensors3:
+    out = _padded_fake(queries, database, radius, capacity, mask, exclude)
+    _check.excluded_rows("hamming_range_padded", database, exclude)
+    queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
+    radius = min(radius, 8 * database.shape[1])
+    workspace: tuple[Any, ...] = ()
+    if on_cuda(queries):
+        size = cuda_kernels("hamming_range_padded").range_workspace(queries.shape[0], *database.shape, radius)
+        workspace = (queries.new_empty(size, dtype=torch.uint8), size)
+    sides = (*table(queries), *table(database))
+    call("hamming_range_padded", queries, sides, radius, capacity, mask, exclude, *out, *workspace)
+    return out
+
+
+_padded = register(
+    "hamming_range_padded(Tensor queries, Tensor database, SymInt radius, SymInt capacity, Tensor? mask=None,"
+    " Tensor? exclude=None) -> (Tensor, Tensor, Tensor)",
+    kernel=_padded_kernel,
+    fake=_padded_fake,
+)
+
+
+def hamming_range_padded(
+    queries: Array,
+    database: Array,
+    radius: int,
+    capacity: int,
+    *,
+    mask: Array | None = None,
+    exclude: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """The first codes within a radius of each query (distance <= radius), by (distance, index), in a fixed shape.
+
+    Unlike `hamming_range` it needs no size from the data: on CUDA it does not wait and can be captured in a graph, and
+    memory does not grow with what lies within the radius.
+
+    Args:
+        queries: uint8 (q, bytes), packed codes.
+        database: uint8 (m, bytes), packed codes of the same width.
+        radius: in bits, at least 0, inclusive (FAISS leaves codes at the radius out).
+        capacity: places of each query, at least 1; may exceed m.
+        mask: bool (m,), True = may be returned.
+        exclude: int64 (q,), one database row that is not returned for that query, -1 = none.
+
+    Returns:
+        counts int64 (q,), all codes within the radius: where a count exceeds the capacity, results were cut;
+        distances int32 (q, capacity), in bits, and indices int64 (q, capacity). Places without a code hold the largest
+        int32 and -1.
+
+    Raises:
+        TypeError: wrong kind or dtype.
+        ValueError: rank, width, device or range do not fit (the range of exclude is not looked at on CUDA).
+
+    >>> import numpy as np, fasthash
+    >>> codes = fasthash.pack(np.array([[1, 1, 1], [1, 1, -1], [-1, 1, 1]]))
+    >>> counts, distances, indices = fasthash.hamming_range_padded(codes[:2], codes, radius=1, capacity=2)
+    >>> counts, distances, indices
+    (array([3, 2]), array([[0, 1],
+           [0, 1]], dtype=int32), array([[0, 1],
+           [1, 0]]))
+    """
+    (queries, database, mask, exclude), back = tensors(
+        "hamming_range_padded", queries=queries, database=database, mask=mask, exclude=exclude
+    )
+    radius = _check.whole("hamming_range_padded", "radius", radius, 0)
+    capacity = _check.whole("hamming_range_padded", "capacity", capacity, 1)
+    return back(_padded(queries, database, radius, capacity, mask, exclude))

@@ -126,6 +126,24 @@ class Kernels:
         self._call("hamming_range_write", *call, *outputs)
         return offsets, distances, indices
 
+    def hamming_range_padded(
+        self,
+        queries: Array,
+        database: Array,
+        radius: int,
+        capacity: int,
+        *,
+        mask: Array | None = None,
+        exclude: Array | None = None,
+    ) -> tuple[Array, Array, Array]:
+        shape = (len(queries), capacity)
+        out = _filled(len(queries), np.int64), _filled(shape, np.int32), _filled(shape, np.int64)
+        size = self.module.range_workspace(len(queries), len(database), queries.shape[1], radius)
+        workspace = _filled(size, np.uint8)
+        call = (*self._sides(queries, database), radius, capacity, _address(mask), _address(exclude))
+        self._call("hamming_range_padded", *call, *map(_address, out), _address(workspace), size)
+        return out
+
     def hamming_histogram(
         self, queries: Array, database: Array, *, mask: Array | None = None, exclude: Array | None = None
     ) -> Array:
@@ -149,6 +167,23 @@ class Kernels:
         _kept, labels = self._labels((query_labels, database_labels))
         filters = (_address(mask), _address(exclude))
         self._call("relevance_histogram", *self._sides(queries, database), *labels, *filters, _address(out))
+        return out
+
+    def overlap_histogram(
+        self,
+        queries: Array,
+        database: Array,
+        query_labels: Array,
+        database_labels: Array,
+        *,
+        mask: Array | None = None,
+        exclude: Array | None = None,
+    ) -> Array:
+        classes = query_labels.shape[1] if query_labels.ndim == 2 else 1
+        out = _filled((len(queries), 8 * queries.shape[1] + 1, classes + 1), np.int64)
+        _kept, labels = self._labels((query_labels, database_labels))
+        filters = (_address(mask), _address(exclude))
+        self._call("overlap_histogram", *self._sides(queries, database), *labels, classes, *filters, _address(out))
         return out
 
     def average_precision_counts(

@@ -100,6 +100,10 @@ def test_search(kernels: Any, reference: ModuleType, random_codes: Any, width: i
             kernels.hamming_range(queries, database, radius, **options),
             reference.hamming_range(queries, database, radius, **options),
         )
+        equal(
+            kernels.hamming_range_padded(queries, database, radius, 20, **options),
+            reference.hamming_range_padded(queries, database, radius, 20, **options),
+        )
     equal(
         kernels.hamming_histogram(queries, database, **options),
         reference.hamming_histogram(queries, database, **options),
@@ -124,6 +128,11 @@ def test_many_parts_and_tiles(kernels: Any, reference: ModuleType, random_codes:
     for k in (1, 40, rows):
         equal(kernels.hamming_topk(a, b, k, **options), reference.hamming_topk(a, b, k, **options))
     equal(kernels.hamming_range(a, b, 9, **options), reference.hamming_range(a, b, 9, **options))
+    for capacity in (15, rows):
+        equal(
+            kernels.hamming_range_padded(a, b, 9, capacity, **options),
+            reference.hamming_range_padded(a, b, 9, capacity, **options),
+        )
     equal(
         kernels.relevance_histogram(a, b, query_labels, database_labels, **options),
         reference.relevance_histogram(a, b, query_labels, database_labels, **options),
@@ -149,6 +158,10 @@ def test_wide_codes(kernels: Any, reference: ModuleType, random_codes: Any, widt
     equal(
         kernels.relevance_histogram(queries, database, *both),
         reference.relevance_histogram(queries, database, *both),
+    )
+    equal(
+        kernels.overlap_histogram(queries, database, *both),
+        reference.overlap_histogram(queries, database, *both),
     )
 
 
@@ -178,6 +191,10 @@ def test_relevance(
     equal(
         kernels.relevance_histogram(queries, database, *both, **options),
         reference.relevance_histogram(queries, database, *both, **options),
+    )
+    equal(
+        kernels.overlap_histogram(queries, database, *both, **options),
+        reference.overlap_histogram(queries, database, *both, **options),
     )
     for k in (None, 1, 30, 200):
         check_average_precision(kernels, reference, queries, database, *both, k=k, **options)

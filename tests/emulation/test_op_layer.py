@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from op_cases import OPS, Op, assert_equal
 
-from fasthash.ops import _library, counts, rescored, search
+from fasthash.ops import _library, average_precision, rescored, search
 
 
 @pytest.fixture
 def emulated_gpu(emulated: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (_library, search, counts, rescored):
+    for module in (_library, search, average_precision, rescored):
         monkeypatch.setattr(module, "on_cuda", lambda x: True)
-    for module in (_library, search, counts):
+    for module in (_library, search, average_precision):
         monkeypatch.setattr(module, "cuda_kernels", lambda function: emulated)
     monkeypatch.setattr(_library, "stream", lambda x: (0, -1))
 

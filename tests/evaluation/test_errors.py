@@ -7,12 +7,19 @@ import pytest
 import torch
 
 from fasthash.evaluation import (
+    acg_at,
+    audit,
+    dcg_at,
+    evaluate,
     mean_average_precision,
+    mean_average_precision_within_radius,
+    ndcg_at,
     precision_at,
     precision_recall_curve,
     precision_within_radius,
     recall_at,
     recall_within_radius,
+    weighted_average_precision,
 )
 
 FUNCTIONS = {
@@ -21,7 +28,14 @@ FUNCTIONS = {
     "recall_at": lambda *a, **o: recall_at(*a, **{"k": 1, **o}),
     "precision_within_radius": precision_within_radius,
     "recall_within_radius": recall_within_radius,
+    "mean_average_precision_within_radius": mean_average_precision_within_radius,
     "precision_recall_curve": precision_recall_curve,
+    "ndcg_at": ndcg_at,
+    "dcg_at": dcg_at,
+    "acg_at": lambda *a, **o: acg_at(*a, **{"k": 1, **o}),
+    "weighted_average_precision": weighted_average_precision,
+    "evaluate": evaluate,
+    "audit": audit,
 }
 
 
@@ -61,7 +75,10 @@ BAD_INPUTS = [
     (ValueError, "query_labels: expected 0 or 1 in the one multi-hot column", {"query_labels": np.array([[1], [7]])}),
     (ValueError, "exclude: expected one of auto, got 'self'", {"exclude": "self"}),
     (ValueError, r"exclude: expected shape \(2,\), got \(4,\)", {"exclude": np.zeros(4, int)}),
-    (ValueError, "exclude", {"exclude": np.array([0, 4])}),
+    (ValueError, "exclude: expected -1 or a row of the 4 database codes, got 0 to 4", {"exclude": np.array([0, 4])}),
+    (ValueError, "exclude: expected -1 or a row of the 4 database codes, got -2 to 0", {"exclude": np.array([0, -2])}),
+    (TypeError, "exclude: expected int64, got int32", {"exclude": np.array([0, 1], dtype=np.int32)}),
+    (ValueError, "query_labels: expected class ids from -1 .none. up, got -2", {"query_labels": np.array([0, -2])}),
 ]  # fmt: skip
 
 
@@ -70,8 +87,7 @@ BAD_INPUTS = [
 def test_bad_inputs(name, error, message, changes):
     with pytest.raises(error, match=message) as caught:
         FUNCTIONS[name](**arguments(**changes))
-    if message != "exclude":  # the range of exclude is checked by the op, which names itself
-        assert str(caught.value).startswith(f"{name}: ")
+    assert str(caught.value).startswith(f"{name}: ")
 
 
 BAD_OPTIONS = [
@@ -91,6 +107,29 @@ BAD_OPTIONS = [
     ("precision_within_radius", ValueError, "empty: expected one of", {"empty": "drop"}),
     ("precision_recall_curve", ValueError, "average: expected one of macro, micro, got 'mean'", {"average": "mean"}),
     ("precision_recall_curve", ValueError, "empty: expected one of", {"empty": "drop"}),
+    ("precision_recall_curve", ValueError, "by: expected one of radius, rank, got 'k'", {"by": "k"}),
+    ("precision_recall_curve", ValueError, "points: expected None with by=radius", {"points": (1,)}),
+    ("precision_recall_curve", ValueError, "points: expected at most 4", {"by": "rank", "points": (1, 5)}),
+    ("precision_recall_curve", ValueError, "points: expected at least 1, got 0", {"by": "rank", "points": (0, 1)}),
+    ("precision_recall_curve", ValueError, "points: expected ascending", {"by": "rank", "points": (2, 2)}),
+    ("precision_recall_curve", ValueError, "ties: expected one of", {"ties": "none"}),
+    ("mean_average_precision", ValueError, "window: expected one of ranks, relevant", {"window": "k"}),
+    ("mean_average_precision", ValueError, "relevance: expected one of share, identical", {"relevance": "graded"}),
+    (
+        "mean_average_precision",
+        ValueError,
+        "divisor: expected hits or min, which agree, with window=relevant, got 'relevant'",
+        {"window": "relevant", "divisor": "relevant", "k": 1},
+    ),
+    ("mean_average_precision_within_radius", ValueError, "radius: expected at least 0", {"radius": -1}),
+    ("mean_average_precision_within_radius", ValueError, "ties: expected one of", {"ties": "none"}),
+    ("precision_at", ValueError, "ties: expected one of", {"ties": "none"}),
+    ("ndcg_at", ValueError, "gain: expected one of exponential, linear, got 'log'", {"gain": "log"}),
+    ("ndcg_at", ValueError, "k: expected at least 1, got 0", {"k": 0}),
+    ("dcg_at", ValueError, "ties: expected one of", {"ties": "none"}),
+    ("acg_at", ValueError, "k: expected at most 4, the items that a query may meet, got 5", {"k": 5}),
+    ("weighted_average_precision", ValueError, "divisor: expected one of", {"divisor": "all"}),
+    ("weighted_average_precision", ValueError, "empty: expected one of", {"empty": "drop"}),
 ]
 
 

@@ -7,14 +7,18 @@ import pytest
 import torch
 
 from fasthash.evaluation import (
-    inputs,
+    acg_at,
     mean_average_precision,
+    mean_average_precision_within_radius,
+    ndcg_at,
     precision_at,
     precision_recall_curve,
     precision_within_radius,
     recall_at,
     recall_within_radius,
+    stream,
     ties,
+    weighted_average_precision,
 )
 
 METRICS = {
@@ -26,23 +30,40 @@ METRICS = {
     "r@20": lambda *a, **o: recall_at(*a, 20, **o),
     "p within 3": lambda *a, **o: precision_within_radius(*a, 3, **o),
     "r within 3": lambda *a, **o: recall_within_radius(*a, 3, **o),
+    "map within 3": lambda *a, **o: mean_average_precision_within_radius(*a, 3, **o),
+    "map of 20 hits": lambda *a, **o: mean_average_precision(*a, k=20, window="relevant", **o),
+    "map identical": lambda *a, **o: mean_average_precision(*a, relevance="identical", **o),
+    "ndcg@20": lambda *a, **o: ndcg_at(*a, 20, **o),
+    "ndcg@20 index": lambda *a, **o: ndcg_at(*a, 20, ties="index", **o),
+    "acg@20": lambda *a, **o: acg_at(*a, 20, **o),
+    "wap@20": lambda *a, **o: weighted_average_precision(*a, 20, **o),
 }
-over_metrics = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+INDEX = ("map@20 index", "ndcg@20 index")
+WITHIN = ("p within 3", "r within 3", "map within 3")
+
+
+@pytest.fixture(params=METRICS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def metric(name):
+    return METRICS[name]
 
 
 def equal(a, b):
     return np.allclose(a.per_query, b.per_query, rtol=0, atol=1e-13, equal_nan=True) and a.empty == b.empty
 
 
-@over_metrics
 @pytest.mark.parametrize("multi", [False, True])
-def test_order_of_the_database_matters_to_index_only(random_problem, metric, multi):
+def test_order_of_the_database_matters_to_index_only(random_problem, name, metric, multi):
     queries, items, query_labels, labels = random_problem(1, multi=multi)
     order = np.random.default_rng(0).permutation(len(items))
     same = equal(
         metric(queries, items, query_labels, labels), metric(queries, items[order], query_labels, labels[order])
     )
-    assert same == (metric is not METRICS["map@20 index"])
+    assert same == (name not in INDEX)
 
 
 @pytest.mark.parametrize("divisor", ["relevant", "min"])
@@ -60,7 +81,6 @@ def test_best_and_worst_bound_the_others(random_problem, divisor, k):
     assert expected.worst == float(worst)
 
 
-@over_metrics
 def test_excluding_oneself_is_deleting_the_row(random_problem, metric):
     _, items, _, labels = random_problem(4, items=60)
     scores = metric(items, items, labels, labels)
@@ -75,7 +95,6 @@ def test_excluding_oneself_is_deleting_the_row(random_problem, metric):
     assert equal(metric(items, items.copy(), labels, labels), metric(items, items, labels, labels, exclude=None))
 
 
-@over_metrics
 def test_forms_of_codes_agree(random_problem, metric):
     queries, items, query_labels, labels = random_problem(5)
     q, d = (np.unpackbits(codes, axis=1) for codes in (queries, items))
@@ -91,7 +110,6 @@ def test_forms_of_codes_agree(random_problem, metric):
         assert equal(metric(a, b, query_labels, labels), packed)
 
 
-@over_metrics
 @pytest.mark.parametrize("dtype", [torch.bool, torch.bfloat16, torch.float32, torch.uint8])
 def test_tensors_agree_with_arrays(random_problem, metric, dtype):
     queries, items, query_labels, labels = random_problem(6, multi=True)
@@ -106,8 +124,7 @@ def test_tensors_agree_with_arrays(random_problem, metric, dtype):
     assert equal(metric(codes[1], codes[1], targets[1], targets[1]), metric(items, items, labels, labels))
 
 
-@over_metrics
-def test_layout_and_flags_of_the_inputs_do_not_matter(random_problem, metric):
+def test_layout_and_flags_of_the_inputs_do_not_matter(random_problem, name, metric):
     queries, items, query_labels, labels = random_problem(10)
     plain = metric(queries, items, query_labels, labels)
     signs = np.unpackbits(items, axis=1) * 2.0 - 1
@@ -116,16 +133,15 @@ def test_layout_and_flags_of_the_inputs_do_not_matter(random_problem, metric):
     assert equal(metric(queries, items, query_labels, labels), plain)
     # Reversing the database, here by negative strides, may change index order and nothing else.
     assert equal(metric(queries, signs[::-1].astype(">f4"), query_labels, labels[::-1].astype(">i4")), plain) == (
-        metric is not METRICS["map@20 index"]
+        name not in INDEX
     )
     wide = torch.from_numpy(np.repeat(signs, 2, axis=1))
     tensors = [torch.from_numpy(x.copy()) for x in (queries, query_labels, labels)]
     assert equal(metric(tensors[0], wide[:, ::2], tensors[1], tensors[2].to(torch.int8)), plain)
 
 
-@over_metrics
 @pytest.mark.parametrize("bits", [12, 9, 3])
-def test_spare_bits_do_not_count(metric, bits):
+def test_spare_bits_do_not_count(name, metric, bits):
     rng = np.random.default_rng(bits)
     q, d = rng.random((10, bits)) < 0.5, rng.random((90, bits)) < 0.5
     query_labels, labels = rng.integers(0, 3, 10), rng.integers(0, 3, 90)
@@ -133,15 +149,15 @@ def test_spare_bits_do_not_count(metric, bits):
     assert equal(packed, metric(q, d, query_labels, labels))
     assert equal(packed, metric(np.packbits(q, axis=1), d, query_labels, labels))
     # Repeating each bit eight times makes whole bytes and the same ranking.
-    if metric not in (METRICS["p within 3"], METRICS["r within 3"]):
+    if name not in WITHIN:
         assert equal(packed, metric(q.repeat(8, axis=1), d.repeat(8, axis=1), query_labels, labels))
 
 
-@over_metrics
 def test_blocks_of_queries_change_nothing(random_problem, metric, monkeypatch):
     problem = random_problem(7, queries=23)
     whole, curve = metric(*problem), precision_recall_curve(*problem)
-    monkeypatch.setattr(inputs, "_BLOCK_BINS", 4 * 17)
+    monkeypatch.setattr(stream, "_BLOCK_BINS", 4 * 17)
+    monkeypatch.setattr(stream, "_BLOCK_GRADES", 4 * 17 * 2)
     monkeypatch.setattr(ties, "_MAX_TERMS", 50)
     exclude = np.arange(23)
     assert equal(metric(*problem), whole)
@@ -158,7 +174,6 @@ def test_doubling_the_database_leaves_radius_metrics_alone(random_problem, metri
     assert equal(metric(queries, items, query_labels, labels, 4), doubled)
 
 
-@over_metrics
 def test_items_without_labels_are_relevant_to_nothing(random_problem, metric):
     queries, items, _, labels = random_problem(9)
     none = np.full(len(queries), -1)

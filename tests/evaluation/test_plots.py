@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from fasthash.evaluation import plot_precision_recall, plot_retrieval_grid, precision_recall_curve
+from fasthash.evaluation import (
+    plot_bit_balance,
+    plot_distances,
+    plot_precision_at,
+    plot_precision_recall,
+    plot_retrieval_grid,
+    precision_recall_curve,
+)
 
 PNG = b"\x89PNG"
 
@@ -23,9 +30,10 @@ def test_curve_is_saved_with_its_numbers(random_problem, tmp_path):
     assert len(rows) == 2 * 17
     for name, curve in curves.items():
         mine = [row for row in rows if row["curve"] == name]
-        for column in ("radius", "recall", "precision", "empty_share"):
+        numbers = {"point": curve.points, "recall": curve.recall, "precision": curve.precision}
+        for column, values in {**numbers, "empty_share": curve.empty_share}.items():
             written = np.array([float(row[column]) for row in mine])
-            assert np.array_equal(written, getattr(curve, column), equal_nan=True)
+            assert np.array_equal(written, values, equal_nan=True)
     (axes,) = figure.axes
     assert axes.get_title(loc="left") == curves["seed 0"].convention
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(curves)
@@ -99,3 +107,47 @@ def test_pyplot_is_not_loaded(random_problem):
     before = "matplotlib.pyplot" in sys.modules
     plot_precision_recall({"a": precision_recall_curve(*random_problem(0))})
     assert ("matplotlib.pyplot" in sys.modules) == before
+
+
+def numbers(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_precision_at_ranks(random_problem, tmp_path):
+    curve = precision_recall_curve(*random_problem(0), by="rank", points=(1, 10, 100))
+    figure = plot_precision_at({"mine": curve}, tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes().startswith(PNG)
+    rows = numbers(tmp_path / "p.csv")
+    assert [(row["curve"], int(row["ranks"]), float(row["precision"])) for row in rows] == [
+        ("mine", n, p) for n, p in zip((1, 10, 100), curve.precision.tolist(), strict=True)
+    ]
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_curves_of_two_kinds_share_a_picture(random_problem):
+    curves = {by: precision_recall_curve(*random_problem(0), by=by) for by in ("radius", "rank")}
+    assert plot_precision_recall(curves).axes[0].get_xlabel() == "recall"
+    assert plot_precision_recall({"a": curves["rank"]}).axes[0].get_xlabel() == "recall over the first ranks"
+
+
+def test_distances_are_shares(tmp_path):
+    figure = plot_distances(np.array([3, 1, 0]), np.array([0, 2, 2]), tmp_path / "d.png")
+    heights = [[bar.get_height() for bar in container] for container in figure.axes[0].containers]
+    assert heights == [[0.75, 0.25, 0.0], [0.0, 0.5, 0.5]]
+    assert [row["relevant"] for row in numbers(tmp_path / "d.csv")] == ["3", "1", "0"]
+    plot_distances(np.zeros(3, int), np.zeros(3, int))
+
+
+def test_bits_are_in_order_of_their_mean(tmp_path):
+    figure = plot_bit_balance({"codes": np.array([0.5, 0.1, 0.9])}, tmp_path / "b.png")
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.5, 0.9]
+    assert [row["mean"] for row in numbers(tmp_path / "b.csv")] == ["0.5", "0.1", "0.9"]
+
+
+def test_only_curves_by_rank_show_precision_at(random_problem):
+    for curves in ({}, {"a": precision_recall_curve(*random_problem(0))}):
+        with pytest.raises(
+            ValueError, match="plot_precision_at: curves: expected at least one curve, all of them by rank"
+        ):
+            plot_precision_at(curves)

@@ -14,24 +14,6 @@ from fasthash.evaluation import (
 )
 
 
-@pytest.fixture
-def worked(ranking):
-    return ranking([0, 1, 1, 1, 2, 2, 3, 3], [1, 0, 1, 1, 0, 1, 0, 0])
-
-
-def test_worked_example_at_three(worked):
-    assert precision_at(*worked, 3) == pytest.approx(7 / 9, abs=1e-15)
-    assert recall_at(*worked, 3) == pytest.approx(7 / 12, abs=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("radius", "precision", "recall"), [(0, 1, 0.25), (1, 0.75, 0.75), (2, 2 / 3, 1), (3, 0.5, 1), (99, 0.5, 1)]
-)
-def test_worked_example_within_radius(worked, radius, precision, recall):
-    assert precision_within_radius(*worked, radius) == pytest.approx(precision, abs=1e-15)
-    assert recall_within_radius(*worked, radius) == pytest.approx(recall, abs=1e-15)
-
-
 def test_expected_precision_is_the_mean_over_all_orders(ranking, tie_orders):
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -52,30 +34,11 @@ def two_queries():
     return queries, items, np.array([0, 1]), np.array([0, 0, 1, 2])
 
 
-@pytest.mark.parametrize(
-    ("average", "empty", "precision", "recall"),
-    [
-        ("macro", "zero", 0.5, 0.25),
-        ("macro", "skip", 1.0, 0.25),
-        ("micro", "zero", 1.0, 1 / 3),
-        ("micro", "skip", 1.0, 1 / 3),
-    ],
-)
-def test_macro_against_micro(two_queries, average, empty, precision, recall):
-    curve = precision_recall_curve(*two_queries, average=average, empty=empty)
-    assert (curve.precision[0], curve.recall[0]) == pytest.approx((precision, recall))
-    assert curve.empty_share.tolist() == [0.5, 0.5, 0.0, 0.0]
-    assert curve.precision[-1] == pytest.approx(3 / 8)
-    assert curve.recall[-1] == 1
-    assert curve.radius.tolist() == [0, 1, 2, 3]
-    assert curve.convention == f"PR by radius[average={average}, empty={empty}, relevance=share]"
-
-
 @pytest.mark.parametrize("empty", ["zero", "skip"])
 def test_curve_is_made_of_the_radius_scores(random_problem, empty):
     problem = random_problem(1, queries=40, items=15)
     curve = precision_recall_curve(*problem, empty=empty)
-    for radius in curve.radius.tolist():
+    for radius in curve.points.tolist():
         precision = precision_within_radius(*problem, radius, empty=empty)
         assert curve.precision[radius] == pytest.approx(float(precision), nan_ok=True)
         assert curve.recall[radius] == pytest.approx(float(recall_within_radius(*problem, radius, empty=empty)))
@@ -109,3 +72,42 @@ def test_queries_without_relevant_items_follow_the_rule(two_queries):
         zero = metric(queries, items, np.array([0, 9]), labels, argument)
         skip = metric(queries, items, np.array([0, 9]), labels, argument, empty="skip")
         assert (zero, zero.empty, skip, skip.empty) == (0.5, 1, 1.0, 1)
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_curve_by_rank_is_made_of_the_scores_at_k(random_problem, average):
+    problem = random_problem(3)
+    curve = precision_recall_curve(*problem, by="rank", average=average)
+    assert curve.points[0] == 1
+    assert curve.points[-1] == 200
+    assert (np.diff(curve.points) > 0).all()
+    relevant = (problem.query_labels[:, None] == problem.database_labels) & (problem.query_labels[:, None] >= 0)
+    total = relevant.sum(axis=1)
+    for n, precision, recall in zip(curve.points.tolist(), curve.precision, curve.recall, strict=True):
+        hits = n * precision_at(*problem, n).per_query
+        assert precision == pytest.approx(hits.mean() / n)
+        if average == "macro":
+            assert recall == pytest.approx(float(recall_at(*problem, n)))
+        else:
+            assert recall == pytest.approx(hits.sum() / total.sum())
+    assert (curve.empty_share == 0).all()
+
+
+def test_area_under_a_curve_is_by_trapezoids(random_problem):
+    curve = precision_recall_curve(*random_problem(4), average="micro")
+    area = 0.0
+    for i in range(16):
+        area += (curve.recall[i + 1] - curve.recall[i]) * (curve.precision[i + 1] + curve.precision[i]) / 2
+    assert curve.area == pytest.approx(area)
+    perfect = np.zeros((3, 8), dtype=bool), np.zeros((5, 8), dtype=bool), np.zeros(3, int), np.zeros(5, int)
+    assert precision_recall_curve(*perfect).area == 0  # one point after all: recall does not grow
+    apart = np.zeros((1, 2), dtype=bool), np.array([[True, True], [True, False]]), np.zeros(1, int), np.zeros(2, int)
+    curve = precision_recall_curve(*apart, empty="skip")
+    assert np.isnan(curve.precision[0])
+    assert curve.area == pytest.approx(0.5)
+
+
+def test_no_points_without_items():
+    codes, labels = np.zeros((3, 2), np.uint8), np.zeros(3, int)
+    curve = precision_recall_curve(codes, codes[:0], labels, labels[:0], by="rank")
+    assert curve.points.shape == curve.precision.shape == (0,)

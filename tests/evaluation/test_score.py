@@ -25,16 +25,16 @@ def test_prints_in_full(problem):
     assert str(mean_average_precision(*problem, ties="index", empty="skip", divisor="min")) == (
         "mAP@all[divisor=min, ties=index, empty=skip, relevance=share] = 0.7708 (0 of 1 queries empty)"
     )
-    assert str(precision_at(*problem, 3)) == "P@3[ties=expected, relevance=share] = 0.7778 (0 of 1 queries empty)"
+    assert str(precision_at(*problem, 3)) == (
+        "P@3[ties=expected, relevance=share] = 0.7778 (best 1.0000, worst 0.6667; 0 of 1 queries empty)"
+    )
     assert recall_at(*problem, 3, empty="skip").convention == "R@3[ties=expected, empty=skip, relevance=share]"
 
 
 def test_a_window_beyond_the_database_is_clipped_and_said(problem):
     whole, clipped = mean_average_precision(*problem), mean_average_precision(*problem, k=5000, divisor="min")
     assert clipped == whole
-    assert clipped.convention == (
-        "mAP@8[divisor=min, ties=expected, empty=zero, relevance=share, k=5000 clipped to the 8 database codes]"
-    )
+    assert clipped.convention == ("mAP@8[divisor=min, ties=expected, empty=zero, relevance=share, clipped from k=5000]")
     assert "clipped" not in mean_average_precision(*problem, k=8).convention
 
 

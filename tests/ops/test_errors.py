@@ -49,6 +49,10 @@ CASES = [
     (lambda: fasthash.hamming_topk(A, B, True), TypeError, "hamming_topk: k: expected a whole number, got bool"),
     (lambda: fasthash.hamming_range(A, B, -1), ValueError, "hamming_range: radius: expected at least 0, got -1"),
     (lambda: fasthash.hamming_range(A, B, "2"), TypeError, "hamming_range: radius: .*got str"),
+    (lambda: fasthash.hamming_range_padded(A, B, -1, 1), ValueError, "hamming_range_padded: radius: .*least 0, got -1"),
+    (lambda: fasthash.hamming_range_padded(A, B, 1, 0), ValueError, "hamming_range_padded: capacity: .*least 1, got 0"),
+    (lambda: fasthash.hamming_range_padded(A, B, 1, 2.0), TypeError, "hamming_range_padded: capacity: .*got float"),
+    (lambda: fasthash.hamming_range_padded(A, B, 1, 1, exclude=np.full(3, 9)), ValueError, "exclude: .*got 9"),
     (lambda: fasthash.hamming_topk(A, B, 2**63), ValueError, f"hamming_topk: k: expected at most {2**48 - 1}"),
     (lambda: fasthash.hamming_range(A, B, 2**70), ValueError, "hamming_range: radius: expected at most"),
     (lambda: fasthash.unpack(A, 2**63), ValueError, "unpack: bits: expected at most"),
@@ -72,6 +76,13 @@ CASES = [
     (lambda: fasthash.relevance_histogram(A, B, IDS[0], IDS[1][:2]), ValueError, r"database_labels: .*got \(2,\)"),
     (lambda: fasthash.relevance_histogram(A, B, IDS[0], np.zeros((5, 2))), ValueError, "database_labels: .*form of"),
     (lambda: fasthash.relevance_histogram(A, B, IDS[0] * 1.0, IDS[1]), TypeError, "query_labels: .*torch.float64"),
+    (
+        lambda: fasthash.overlap_histogram(A, B, IDS[0], np.zeros((5, 2))),
+        ValueError,
+        "overlap_histogram: database_labels",
+    ),
+    (lambda: fasthash.overlap_histogram(A, B, IDS[0] - 2, IDS[1]), ValueError, "overlap_histogram: query_labels: .*-2"),
+    (lambda: fasthash.overlap_histogram(A, B, *IDS, exclude=np.full(3, 9)), ValueError, "exclude: .*got 9"),
     (lambda: fasthash.average_precision_counts(A, B, *IDS, k=0), ValueError, "average_precision_counts: k: .*got 0"),
     (lambda: fasthash.average_precision_counts(A, B, *IDS, k=2.0), TypeError, "average_precision_counts: k: .*float"),
     (
@@ -172,7 +183,7 @@ def test_pack_refuses_to_lose_a_gradient() -> None:
 
 def test_label_ops_refuse_to_lose_a_gradient() -> None:
     wanted, plain = torch.rand(3, 4, requires_grad=True), torch.rand(5, 4)
-    for op in (fasthash.relevance_histogram, fasthash.average_precision_counts):
+    for op in (fasthash.relevance_histogram, fasthash.overlap_histogram, fasthash.average_precision_counts):
         with pytest.raises(RuntimeError, match=f"{op.__name__}: query_labels requires grad"):
             op(TA, TB, wanted, plain)
         with torch.no_grad():

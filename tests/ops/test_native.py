@@ -35,10 +35,16 @@ def test_other_sizes_too() -> None:
         _C.hamming_topk(*sides, 0, 0, 0, THERE, THERE, 1)
     with pytest.raises(ValueError, match="hamming_range: radius: expected at least 0, got -1"):
         _C.hamming_range(*sides, -1, 0, 0, 1)
+    with pytest.raises(ValueError, match="hamming_range_padded: capacity: expected at least 1, got 0"):
+        _C.hamming_range_padded(*sides, 1, 0, 0, 0, THERE, THERE, THERE, 1)
     with pytest.raises(ValueError, match="pack: width: expected 1, 2, 4 or 8, got 3"):
         _C.pack(HERE, 3, 0, 1, 1, 1, THERE, 1)
     with pytest.raises(ValueError, match="relevance_histogram: database_ids: expected an address, got null"):
         _C.relevance_histogram(*sides, HERE, 0, 0, 0, 0, 0, 0, THERE, 1)
+    # packed sets of two bytes: 9 to 16 classes
+    for classes in (8, 17):
+        with pytest.raises(ValueError, match=f"overlap_histogram: classes: expected 9 to 16, got {classes}"):
+            _C.overlap_histogram(*sides, 0, 0, HERE, HERE, 2, classes, 0, 0, THERE, 1)
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,15 @@ def test_large_searches_do_not_depend_on_threads(
     nearest = [reference.hamming_topk(search, database, k, mask=mask) for k in (10, 3000)]
     radius = 3 * bytes_ - 2
     within = reference.hamming_range(search, database, radius)
+    first = [reference.hamming_range_padded(search, database, radius + 2, size, mask=mask) for size in (40, 90_000)]
     for threads in (1, 2, 3, 7):
         torch.set_num_threads(threads)
         for k, expected in zip((10, 3000), nearest, strict=True):
             assert_equal(fasthash.hamming_topk(search, database, k, mask=mask), expected, (threads, k))
         assert_equal(fasthash.hamming_range(search, database, radius), within, threads)
+        for size, expected in zip((40, 90_000), first, strict=True):
+            got = fasthash.hamming_range_padded(search, database, radius + 2, size, mask=mask)
+            assert_equal(got, expected, (threads, size))
         histogram = fasthash.hamming_histogram(search, database)
         np.testing.assert_array_equal(histogram, [np.bincount(row, minlength=8 * bytes_ + 1) for row in distance])
 

@@ -23,6 +23,10 @@ class RangeResult {
   virtual void write(const int64_t* offsets, int32_t* distances, int64_t* indices, int threads) const = 0;
 };
 std::unique_ptr<RangeResult> hamming_range(Codes queries, Codes database, int64_t radius, Filter filter, int threads);
+// distances, indices: (queries.rows, capacity), the first codes within the radius, as in hamming_topk; counts
+// (queries.rows,): all of them.
+void hamming_range_padded(Codes queries, Codes database, int64_t radius, int64_t capacity, Filter filter,
+                          int64_t* counts, int32_t* distances, int64_t* indices, int threads);
 
 }  // namespace cpu
 
@@ -42,6 +46,10 @@ void hamming_range_count(Codes queries, Codes database, int64_t radius, Filter f
 void hamming_range_write(Codes queries, Codes database, int64_t radius, Filter filter, const int64_t* offsets,
                          int32_t* distances, int64_t* indices, void* workspace, int64_t workspace_bytes,
                          StreamHandle stream);
+// One call, with the workspace of a range search.
+void hamming_range_padded(Codes queries, Codes database, int64_t radius, int64_t capacity, Filter filter,
+                          int64_t* counts, int32_t* distances, int64_t* indices, void* workspace,
+                          int64_t workspace_bytes, StreamHandle stream);
 
 }  // namespace cuda
 

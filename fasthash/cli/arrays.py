@@ -1,0 +1,82 @@
+"""Arrays from files that users name on the command line: .npy, .npz and .safetensors, as FILE or FILE:KEY."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+KINDS = (".npy", ".npz", ".safetensors")
+
+
+def read_array(command: str, argument: str, name: str) -> NDArray[Any]:
+    """The array behind a name such as ``codes.npy`` or ``codes.npz:queries``; .npy files are mapped, not read.
+
+    Raises:
+        ValueError: no such file or key, a file of another kind, or one that cannot be read.
+    """
+    path, key = _split(name)
+    flag = f"{command}: --{argument.replace('_', '-')}"
+    if path.suffix not in KINDS:
+        raise ValueError(f"{flag}: expected a file that ends in {', '.join(KINDS)}, got {name!r}")
+    if not path.is_file():
+        raise ValueError(f"{flag}: expected a file, got {str(path)!r}, which is not there")
+    try:
+        if path.suffix == ".npy":
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            return array
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return np.asarray(arrays[_key(flag, list(arrays), key, path)])
+        from safetensors import safe_open
+
+        with safe_open(path, framework="np") as tensors:
+            return np.asarray(tensors.get_tensor(_key(flag, list(tensors.keys()), key, path)))
+    except _NoKeyError:
+        raise
+    except Exception as error:  # the readers raise many kinds, all of which mean the same to the user
+        raise ValueError(f"{flag}: expected a readable {path.suffix} file, got {str(path)!r}: {error}") from error
+
+
+def read_bits(*names: str) -> int | None:
+    """The code width that the metadata of .safetensors files state, if any does.
+
+    Raises:
+        ValueError: two files that differ.
+    """
+    widths = {}
+    for name in names:
+        path, _ = _split(name)
+        if path.suffix == ".safetensors" and path.is_file():
+            from safetensors import safe_open
+
+            with safe_open(path, framework="np") as tensors:
+                stated = (tensors.metadata() or {}).get("bits", "")
+            if stated.isdigit():
+                widths[str(path)] = int(stated)
+    if len(set(widths.values())) > 1:
+        raise ValueError(f"expected files of codes of one width, got {widths}; name it with --bits")
+    return next(iter(widths.values()), None)
+
+
+class _NoKeyError(ValueError):
+    pass
+
+
+def _split(name: str) -> tuple[Path, str | None]:
+    for kind in KINDS[1:]:
+        file, mark, key = name.partition(f"{kind}:")
+        if mark:
+            return Path(file + kind), key
+    return Path(name), None
+
+
+def _key(flag: str, keys: list[str], key: str | None, path: Path) -> str:
+    if key is None and len(keys) == 1:
+        return keys[0]
+    if key not in keys:
+        asked = "no key" if key is None else repr(key)
+        raise _NoKeyError(f"{flag}: expected {path.name}:KEY with KEY one of {', '.join(sorted(keys))}, got {asked}")
+    return key
