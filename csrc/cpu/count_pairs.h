@@ -20,19 +20,20 @@ class PairCounting {
     for (int64_t first = task_.first; first < task_.last; first += some) {
       const Task task{first, std::min(task_.last, first + some), task_.begin, task_.end, task_.part};
       std::vector<int64_t> tables(static_cast<size_t>((task.last - task.first) * bins * kTables), 0);
-      visit_pairs(level_, plan_.queries, plan_.database, plan_.labels, plan_.filter, task, [&](const Pairs& pairs) {
-        int64_t* table = &tables[static_cast<size_t>((pairs.query - task.first) * bins * kTables)];
-        switch (plan_.channels) {
-          case Channels::kOne:
-            return count(pairs, table, bins, [&](int64_t i) { return int64_t{pairs.distances[i]}; });
-          case Channels::kRelevance:
-            return count(pairs, table, bins,
-                         [&](int64_t i) { return 2 * int64_t{pairs.distances[i]} + (pairs.overlaps[i] != 0); });
-          case Channels::kOverlap:
-            return count(pairs, table, bins,
-                         [&](int64_t i) { return plan_.width * pairs.distances[i] + pairs.overlaps[i]; });
-        }
-      });
+      visit_pairs(
+          level_, plan_.queries, plan_.database, plan_.labels, plan_.filter.mask, task, [&](const Pairs& pairs) {
+            int64_t* table = &tables[static_cast<size_t>((pairs.query - task.first) * bins * kTables)];
+            switch (plan_.channels) {
+              case Channels::kOne:
+                return count(pairs, table, bins, [&](int64_t i) { return int64_t{pairs.distances[i]}; });
+              case Channels::kRelevance:
+                return count(pairs, table, bins,
+                             [&](int64_t i) { return 2 * int64_t{pairs.distances[i]} + (pairs.overlaps[i] != 0); });
+              case Channels::kOverlap:
+                return count(pairs, table, bins,
+                             [&](int64_t i) { return plan_.width * pairs.distances[i] + pairs.overlaps[i]; });
+            }
+          });
       const std::lock_guard lock(adding);
       for (int64_t q = task.first; q < task.last; ++q) {
         const int64_t* table = &tables[static_cast<size_t>((q - task.first) * bins * kTables)];

@@ -73,6 +73,7 @@ struct Avx2 {
   static Type bit_xor(Type a, Type b) { return _mm256_xor_si256(a, b); }
   static Type bit_and(Type a, Type b) { return _mm256_and_si256(a, b); }
   static Type bit_or(Type a, Type b) { return _mm256_or_si256(a, b); }
+  static bool any(Type x) { return _mm256_testz_si256(x, x) == 0; }
   static Type add(Type a, Type b) { return _mm256_add_epi64(a, b); }
   static Type partial(Type x) {
     const Type table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //

@@ -58,21 +58,20 @@ class Overlaps {
   std::vector<uint16_t> overlaps_;
 };
 
-// One query against one block; `skip` is the place of its excluded code in the block, or -1.
+// One query against one block. Excluded codes are among them.
 struct Pairs {
   int64_t query;
   int64_t codes;
   const uint16_t* distances;
   const uint16_t* overlaps;  // null without labels
-  int64_t skip;
 };
 
 template <class Visit>
-void visit_pairs(const Level& level, Codes queries, Codes database, const Labels* labels, Filter filter,
+void visit_pairs(const Level& level, Codes queries, Codes database, const Labels* labels, const uint8_t* mask,
                  const Task& task, Visit visit) {
   const int words = words_of(database.bytes);
   const std::vector<uint64_t> rows = query_words(queries, task.first, task.last);
-  BlockReader reader(level, database, filter.mask, task.begin, task.end);
+  BlockReader reader(level, database, mask, task.begin, task.end);
   std::vector<uint16_t> distances(static_cast<size_t>(reader.capacity()));
   Overlaps overlaps(level, labels != nullptr ? *labels : Labels{}, task);
   for (Block block; reader.next(block);) {
@@ -80,7 +79,7 @@ void visit_pairs(const Level& level, Codes queries, Codes database, const Labels
     for (int64_t i = task.first; i < task.last; ++i) {
       level.distances(&rows[static_cast<size_t>((i - task.first) * words)], block, words, distances.data());
       const uint16_t* shared = labels != nullptr ? overlaps.with(i) : nullptr;
-      visit(Pairs{i, block.codes, distances.data(), shared, place_in(block, excluded(filter, i))});
+      visit(Pairs{i, block.codes, distances.data(), shared});
     }
   }
 }

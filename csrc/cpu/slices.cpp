@@ -6,7 +6,7 @@
 namespace fasthash::cpu {
 namespace {
 
-constexpr int64_t kPlaneBytes = 4 << 20;  // held at a time, unless one slice needs more
+constexpr int64_t kPlaneBytes = 1 << 20;  // held at a time, unless one slice needs more
 
 Codes label_table(const Labels* labels) {
   if (labels == nullptr || labels->query_ids != nullptr) return {nullptr, 0, 0};
