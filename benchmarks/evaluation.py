@@ -10,13 +10,14 @@ go with them). Writes benchmarks/results/evaluation.json, part by part.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
-import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,16 +122,14 @@ def time_map(repeats: int) -> list[dict[str, Any]]:
             "index": lambda a=arguments: evaluation.mean_average_precision(*a, ties="index"),
         }
         ours = {ties: measure(call, repeats) for ties, call in calls.items()}
-        scale = len(queries) / few
-        loops = {
-            kind or "default": [scale * _seconds(average_precision_loop, *loop, kind) for _ in range(3)]
-            for kind in (None, "stable")
-        }
-        loops["default, no vector sort"] = [scale * x for x in _plain_loop(loop)]
+        loops = {kind or "default": loop_seconds(loop, kind) for kind in (None, "stable")}
+        loops["no vector sort"] = plain_loop_seconds(loop)
         ratios = {
-            "expected": min(loops["default"]) / min(ours["expected"]["seconds"]),
-            "index": min(loops["stable"]) / min(ours["index"]["seconds"]),
-            "expected, no vector sort": min(loops["default, no vector sort"]) / min(ours["expected"]["seconds"]),
+            f"{ties}, loop {kind}": {
+                "of medians": len(queries) * np.median(loops[kind]) / np.median(ours[ties]["seconds"]),
+                "of least": len(queries) * np.quantile(loops[kind], 0.1) / min(ours[ties]["seconds"]),
+            }
+            for ties, kind in (("expected", "default"), ("index", "stable"), ("expected", "no vector sort"))
         }
         different = len(np.unique(database, axis=0))
         rows.append({"codes": name, "different": different, "ours": ours, "loop": loops, "ratios": ratios})
@@ -138,8 +137,11 @@ def time_map(repeats: int) -> list[dict[str, Any]]:
             best = int(np.argmin(times["seconds"]))
             total, inside = times["seconds"][best], times["seconds_in_ops"][best]
             print(f"{name:<20} {ties:<9} {1e3 * total:8.1f} ms, {1e3 * (total - inside):6.1f} ms outside of the ops")
-        print(f"{'':<20} loop, s: " + ", ".join(f"{k} {min(v):.1f}" for k, v in loops.items()))
-        print(f"{'':<20} ratios: " + ", ".join(f"{k} {v:.0f}x" for k, v in ratios.items()), flush=True)
+        for kind, times in loops.items():
+            median, tenth = 1e3 * np.median(times), 1e3 * np.quantile(times, 0.1)
+            print(f"{'':<20} loop, {kind}: {median:.2f} ms a query, the fastest tenth under {tenth:.2f} ms")
+        for what, ratio in ratios.items():
+            print(f"{'':<20} {what}: " + ", ".join(f"{value:.0f}x {of}" for of, value in ratio.items()), flush=True)
     return rows
 
 
@@ -149,26 +151,24 @@ def _seconds(call: Callable[..., Any], *arguments: Any) -> float:
     return time.perf_counter() - start
 
 
-def _plain_loop(loop: tuple[np.ndarray, ...]) -> list[float]:
-    """The loop in a process whose NumPy sorts without vector instructions, as on other processors or older NumPy."""
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"fasthash-loop-{os.getpid()}.npz"
-    np.savez(path, *loop)
-    code = (
-        "import sys, time, numpy as np\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from numpy_evaluation import average_precision_loop\n"
-        f"loop = list(np.load({str(path)!r}).values())\n"
-        "for _ in range(3):\n"
-        "    start = time.perf_counter(); average_precision_loop(*loop, None); print(time.perf_counter() - start)\n"
-    )
-    environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": PLAIN}
-    try:
-        result = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-        )
-    finally:
-        path.unlink()
-    return [float(line) for line in result.stdout.split()]
+def loop_seconds(loop: Sequence[np.ndarray], kind: str | None) -> list[float]:
+    """Seconds of each query. The first ones warm up."""
+    queries, database, query_labels, labels = loop
+    rows = [slice(0, 10), *(slice(i, i + 1) for i in range(len(queries)))]
+    times = [_seconds(average_precision_loop, queries[row], database, query_labels[row], labels, kind) for row in rows]
+    return times[1:]
+
+
+def plain_loop_seconds(loop: Sequence[np.ndarray]) -> list[float]:
+    """The same where NumPy sorts without vector instructions, as on other processors and in older releases."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "loop.npz"
+        np.savez(path, *loop)
+        environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": PLAIN}
+        command = [sys.executable, __file__, "--child", "loop", "--file", str(path)]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    seconds: list[float] = json.loads(result.stdout)
+    return seconds
 
 
 def report_cells() -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
@@ -216,29 +216,41 @@ def time_report(repeats: int) -> list[dict[str, Any]]:
 def time_memory(_: int) -> list[dict[str, Any]]:
     """Peak of a process during an evaluation, less what it held before: one process for each number of codes."""
     rows = []
-    for call in ("mean_average_precision(*a)", 'mean_average_precision(*a, ties="index")', "evaluate(*a)"):
+    calls = (
+        "mean_average_precision(*ids)",
+        'mean_average_precision(*ids, ties="index")',
+        "evaluate(*ids)",
+        "evaluate(*sets)",
+    )
+    for call in calls:
         for items in (50_000, 500_000):
             command = [sys.executable, __file__, "--child", call, "--items", str(items)]
             result = subprocess.run(command, capture_output=True, text=True, check=True)
             rows.append({"call": call, "queries": 10_000, "items": items, "megabytes": float(result.stdout)})
-            print(f"{call:<42} {items:>8,} codes: {rows[-1]['megabytes']:.0f} MB", flush=True)
+            print(f"{call:<44} {items:>8,} codes: {rows[-1]['megabytes']:.0f} MB", flush=True)
     return rows
 
 
 def child(call: str, items: int) -> None:
     """Print the megabytes that one evaluation adds to the peak of this process."""
     rng = np.random.default_rng(0)
-    a = (
-        rng.integers(0, 256, (10_000, 8), dtype=np.uint8),
-        rng.integers(0, 256, (items, 8), dtype=np.uint8),
-        rng.integers(0, 10, 10_000),
-        rng.integers(0, 10, items),
-    )
-    warm = tuple(x[:100] for x in a)
-    eval(f"evaluation.{call}", {"evaluation": evaluation, "a": warm})
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    eval(f"evaluation.{call}", {"evaluation": evaluation, "a": a})
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    sizes = (10_000, items)
+    codes = [rng.integers(0, 256, (n, 8), dtype=np.uint8) for n in sizes]
+    ids = (*codes, *(rng.integers(0, 10, n) for n in sizes))
+    sets = (*codes, *(rng.random((n, 21), dtype=np.float32) < 0.1 for n in sizes))
+    names = {"evaluation": evaluation, "ids": tuple(x[:100] for x in ids), "sets": tuple(x[:100] for x in sets)}
+    eval(f"evaluation.{call}", names)
+    gc.collect()
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    eval(f"evaluation.{call}", names | {"ids": ids, "sets": sets})
+    print(resident("VmHWM") - before)
+
+
+def resident(field: str) -> float:
+    """Megabytes that this process holds (VmRSS), or held at most (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
 
 
 PARTS = {"map": time_map, "report": time_report, "memory": time_memory}
@@ -251,8 +263,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--items", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--file", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.child == "loop":
+        print(json.dumps(loop_seconds(list(np.load(options.file).values()), None)))
+        return
     if options.child:
         child(options.child, options.items)
         return

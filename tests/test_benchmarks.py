@@ -142,6 +142,15 @@ def test_rescoring(tmp_path: Path) -> None:
     assert "topk_rescored" in results["stages"]
 
 
+def test_counting(tmp_path: Path) -> None:
+    sizes = ["--queries", 40, "--codes", 300, "--repeats", 1]
+    text = _run(BENCHMARKS / "counting.py", *sizes, "--json", tmp_path / "counting.json")
+    assert "relevance_histogram, 10 classes: " in text
+    rows = json.loads((tmp_path / "counting.json").read_text())["rows"]
+    assert len(rows) == 5
+    assert sum("ratio" in row for row in rows.values()) == 2
+
+
 def test_every_op_has_a_call() -> None:
     names = _in_benchmarks("from calls import CALLS, op_of\nprint(*map(op_of, CALLS))").split()
     assert {op.name for op in OPS} <= set(names), "benchmarks/calls.py: an op is missing"

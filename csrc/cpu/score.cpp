@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cfenv>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -25,6 +26,22 @@ constexpr int64_t kBytes[kValues] = {0, 1, 2, 2, 4, 8};  // of an element; signs
 int64_t row_bytes(const Documents& documents, int64_t dim) {
   return documents.values == Values::kSigns ? (dim + 7) / 8 : dim * kBytes[static_cast<int>(documents.values)];
 }
+
+// Float arithmetic as the standard has it while this lives: a caller's thread may have been told to flush subnormal
+// numbers (torch.set_flush_denormal), the workers have not.
+class StandardFloats {
+ public:
+  StandardFloats() {
+    std::fegetenv(&callers_);
+    std::fesetenv(FE_DFL_ENV);
+  }
+  ~StandardFloats() { std::fesetenv(&callers_); }
+  StandardFloats(const StandardFloats&) = delete;
+  StandardFloats& operator=(const StandardFloats&) = delete;
+
+ private:
+  std::fenv_t callers_;
+};
 
 // The query as the levels want it.
 void prepare(const float* query, int64_t dim, Values values, std::vector<float>& prepared) {
@@ -120,6 +137,7 @@ int rescore(const Rescoring& rescoring, const Documents& documents, float* score
   const int64_t batch = std::max<int64_t>(1, most / rescoring.count);
   std::atomic<int> seen{0};
   parallel_for((rescoring.rows + batch - 1) / batch * parts, threads, [&](int64_t task) {
+    const StandardFloats standard;
     Scorer scorer(chosen, rescoring, documents);
     const int64_t first = task / parts * batch, begin = task % parts * step;
     for (int64_t query = first; query < std::min(rescoring.rows, first + batch); ++query) {
@@ -134,9 +152,12 @@ namespace {
 
 // A score as an integer that counts up from the best: 0 and -0 are one, NaN is minus infinity, none comes last.
 uint32_t rank_of(float score, int64_t candidate) {
+  constexpr uint32_t kInfinity = 0x7F800000, kSign = 0x80000000;
   if (candidate < 0) return UINT32_MAX;
-  const auto bits = std::bit_cast<uint32_t>(score == score ? score + 0.0f : kNoScore);
-  return bits >> 31 != 0 ? bits : 0x7FFFFFFF - bits;
+  auto bits = std::bit_cast<uint32_t>(score);
+  if ((bits & ~kSign) == 0) bits = 0;
+  if ((bits & ~kSign) > kInfinity) bits = kSign | kInfinity;
+  return (bits & kSign) != 0 ? bits : ~kSign - bits;
 }
 
 struct Scored {

@@ -36,7 +36,7 @@ typedef int32_t FourInts __attribute__((vector_size(16)));
 
 typedef uint16_t FourHalves __attribute__((vector_size(8)));
 
-// No float in between is subnormal, so that a processor told to flush those changes nothing.
+// No float in between is subnormal: many processors take their time with those.
 inline FourFloats widened(FourHalves x) {
   const FourInts wide = __builtin_convertvector(x, FourInts);
   const FourInts magnitude = (wide & 0x7FFF) << 13, sign = (wide & 0x8000) << 16;

@@ -261,10 +261,15 @@ def _notes(inputs: RetrievalInputs, windows: list[int], graded: bool) -> list[st
             names = f"P@{k}, R@{k}" + (f" and ACG@{k}" if graded else "")
             notes.append(f"{names} are left out: a query meets {inputs.fewest_items:,} items")
     for side, labels in (("queries", inputs.query_labels), ("database items", inputs.database_labels)):
-        own = host_labels(labels)
-        without = int((own < 0).sum()) if own.ndim == 1 else int((~own.any(axis=1)).sum())
+        without = _unlabelled(labels)
         if without:
-            notes.append(f"{without:,} of {len(own):,} {side} have no label: they are relevant to nothing")
+            notes.append(f"{without:,} of {len(labels):,} {side} have no label: they are relevant to nothing")
     if inputs.exclude is not None:
         notes.append(f"{int((inputs.exclude >= 0).sum()):,} queries do not meet a row of their own")
     return notes
+
+
+def _unlabelled(labels: Checked) -> int:
+    if labels.ndim == 1:
+        return int((labels < 0).sum())
+    return sum(int((~(block > 0).any(1)).sum()) for block in row_blocks(labels))

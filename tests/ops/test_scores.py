@@ -80,6 +80,23 @@ def test_bits_do_not_depend_on_level_or_threads(dtype: torch.dtype, torch_thread
         assert seen == {expected.tobytes()}
 
 
+def test_bits_do_not_depend_on_flushed_subnormals(torch_threads: None) -> None:
+    """torch.set_flush_denormal holds for the caller's thread, not for the workers."""
+    queries, documents = torch.full((64, 64), 1e-41), torch.randn(100, 64).abs()
+    candidates = torch.arange(100).expand(64, 100)
+    expected = reference.rescore(queries.numpy(), documents.numpy(), candidates.numpy())
+    assert 0 < expected.max() < torch.finfo(torch.float32).tiny * 10
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush subnormal numbers")
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            assert fasthash.rescore(queries, documents, candidates).numpy().tobytes() == expected.tobytes()
+        assert torch.full((1,), 1e-41) * 1 == 0, "the caller's own setting is gone"
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def test_every_width(cpu_level: str, rng: np.random.Generator) -> None:
     for dim in range(1, 70):
         queries = rng.standard_normal((3, dim)).astype(np.float32)
