@@ -85,7 +85,7 @@ def _matrices(rng: np.random.Generator) -> Iterator[Inputs]:
 
 def _counts(rng: np.random.Generator) -> Iterator[Inputs]:
     """Counts by distance with labels, of parts of the database and of several batches."""
-    for q, m, bytes_ in ((3, CODES, 2), (9, CODES, 8), (70, 900, 16)):
+    for q, m, bytes_ in ((3, CODES, 2), (12, CODES, 8), (70, 900, 16)):
         search = codes(rng, q, bytes_)
         database = table(rng, "clustered", m, search)
         ids = rng.integers(-1, 5, q), rng.integers(-1, 5, m)

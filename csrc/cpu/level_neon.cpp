@@ -35,6 +35,12 @@ struct Neon {
     const int64x2_t by = vdupq_n_s64(bits);  // vshlq shifts to the right where that is negative
     return {vshlq_u64(x.low, by), vshlq_u64(x.high, by)};
   }
+  static Type majority(Type a, Type b, Type c) {
+    const Type differ = bit_xor(a, b);
+    return {vbslq_u64(differ.low, c.low, a.low), vbslq_u64(differ.high, c.high, a.high)};
+  }
+  static Type bit_xor3(Type a, Type b, Type c) { return bit_xor(bit_xor(a, b), c); }
+  static bool any(Type x) { return vmaxvq_u32(vreinterpretq_u32_u64(vorrq_u64(x.low, x.high))) != 0; }
   static Type partial(Type x) { return {words(vcntq_u8(bytes(x.low))), words(vcntq_u8(bytes(x.high)))}; }
   static Type add_partial(Type a, Type b) {
     return {words(vaddq_u8(bytes(a.low), bytes(b.low))), words(vaddq_u8(bytes(a.high), bytes(b.high)))};
