@@ -71,7 +71,8 @@ def label_arguments(query_labels: torch.Tensor, database_labels: torch.Tensor) -
     """Labels as the kernels take them: class ids of both sides, packed sets of both sides, bytes of a set."""
     if query_labels.dim() == 1:
         return query_labels.to(torch.int64).contiguous(), database_labels.to(torch.int64).contiguous(), None, None, 0
-    sets = _pack(query_labels > 0), _pack(database_labels > 0)
+    # Not `labels > 0`: torch compares bools as int64, eight times the memory of the labels.
+    sets = [_pack(x.view(torch.bool) if x.dtype == torch.uint8 else x) for x in (query_labels, database_labels)]
     return None, None, *sets, sets[0].shape[1]
 
 

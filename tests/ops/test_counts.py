@@ -138,3 +138,15 @@ def test_a_query_does_not_depend_on_its_company(cpu_level: str, rng: np.random.G
             one = fasthash.average_precision_counts(search[i : i + 1], database, labels[0][i : i + 1], labels[1])
             assert_equal(one, tuple(x[i : i + 1] for x in many))
             assert one[0].tobytes() == many[0][i : i + 1].tobytes()
+
+
+def test_label_sets_of_any_dtype(rng: np.random.Generator) -> None:
+    """Above zero is a label: of bytes that are neither 0 nor 1 as well."""
+    search, database = codes(rng, 4, 2), codes(rng, 50, 2)
+    own, others = rng.random((4, 11)) < 0.3, rng.random((50, 11)) < 0.3
+    expected = fasthash.overlap_histogram(search, database, own, others)
+    for scale, dtype in ((255, np.uint8), (3, np.int16), (0.5, np.float32)):
+        labels = [(x * scale).astype(dtype) for x in (own, others)]
+        np.testing.assert_array_equal(fasthash.overlap_histogram(search, database, *labels), expected)
+    negative = [np.where(x, 1, -1) for x in (own, others)]
+    np.testing.assert_array_equal(fasthash.overlap_histogram(search, database, *negative), expected)
