@@ -52,9 +52,12 @@ def bit_statistics(codes: Checked, bits: int) -> BitStatistics:
         >>> statistics.mean.round(2).tolist(), statistics.constant.tolist(), statistics.distinct
         ([1.0, 0.67], [0], 2)
     """
-    total = np.zeros(bits)
+    values = np.zeros((codes.shape[1], 256), dtype=np.int64)  # how often each byte has each value
     for block in row_blocks(codes):
-        total += np.unpackbits(to_numpy(block), axis=1, count=bits).sum(axis=0, dtype=np.int64)
+        for times, column in zip(values, to_numpy(block).T, strict=True):
+            times += np.bincount(column, minlength=256)
+    bits_of_value = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+    total = (values @ bits_of_value).ravel()[:bits]
     distinct, largest = _distinct(codes)
     count = len(codes)
     mean = total / count if count else np.full(bits, np.nan)

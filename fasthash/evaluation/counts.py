@@ -51,6 +51,13 @@ class Counts:
         return relevant
 
     @cached_property
+    def items_of_grade(self) -> Whole:
+        """(q, G) items of each grade at all distances; only with grades."""
+        assert self.by_grade is not None
+        items: Whole = self.by_grade.sum(axis=1)
+        return items
+
+    @cached_property
     def items_before(self) -> Whole:
         """(q, bits + 1) items at smaller distances."""
         return np.cumsum(self.size, axis=1) - self.size
@@ -66,15 +73,14 @@ class Counts:
 
     @cached_property
     def _occupied(self) -> tuple[Whole, ...]:
-        """Of the distances with a relevant item: place in the flat arrays, size, relevant, and both summed before."""
+        """Of distances with a relevant item: place in the flat arrays, query, distance, size, relevant, both before."""
         place = np.flatnonzero(self.relevant)
         relevant_before = np.cumsum(self.relevant, axis=1) - self.relevant
         fields = (self.size, self.relevant, self.items_before, relevant_before)
-        return (place, *(field.ravel()[place] for field in fields))
+        return (place, *np.divmod(place, self.size.shape[1]), *(field.ravel()[place] for field in fields))
 
     def _by_distance(self, cut: Cut) -> Buckets:
-        place, size, relevant, items_before, relevant_before = self._occupied
-        query, distance = np.divmod(place, self.size.shape[1])
+        place, query, distance, size, relevant, items_before, relevant_before = self._occupied
         if cut != "expected":  # there is one grade above 0, so the relevant items are a bucket, first or last
             items_before = items_before if cut == "best" else items_before + size - relevant
             size = relevant

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fasthash.evaluation.harmonic import table_size
+
 Values = NDArray[np.float64]
 
-_EDGE = 1 << 20  # ranks summed one by one, in a table of 8 MiB; the expansion beyond leaves out less than 1e-20
+_EDGE = 1 << 20  # ranks summed one by one, in a table of 8 MiB at most; the expansion beyond leaves out less than 1e-20
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 @cache
-def _table() -> Values:
-    return np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2.0, _EDGE + 2)))])
+def _table(size: int) -> Values:
+    return np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2.0, size + 2)))])
 
 
 @cache
@@ -55,8 +57,9 @@ def discount_sum(ranks: NDArray[Any]) -> Values:
         2.130929753571
     """
     ranks = np.asarray(ranks)
-    table: Values = _table()[np.minimum(ranks, _EDGE)]
-    if not ranks.size or ranks.max() <= _EDGE:
+    largest = int(ranks.max(initial=0))
+    table: Values = _table(table_size(largest, _EDGE))[np.minimum(ranks, _EDGE)]
+    if largest <= _EDGE:
         return table
     far = np.maximum(ranks, _EDGE).astype(np.float64)
     octave = np.frexp(far / _EDGE)[1] - 1

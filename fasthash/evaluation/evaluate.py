@@ -13,7 +13,7 @@ import numpy as np
 from fasthash.evaluation import alarms
 from fasthash.evaluation.average_precision import AveragePrecision, BallAveragePrecision
 from fasthash.evaluation.bit_statistics import bit_statistics
-from fasthash.evaluation.checks import Array, Checked, check_choice, check_integer, dtype_family, row_blocks
+from fasthash.evaluation.checks import Array, Checked, check_choice, check_integer, dtype_family, row_blocks, to_numpy
 from fasthash.evaluation.counts import Counts
 from fasthash.evaluation.curves import RadiusCurve, RankCurve, rank_points
 from fasthash.evaluation.graded import GAINS, CumulativeGain, DiscountedGain, WeightedAveragePrecision
@@ -239,7 +239,7 @@ def _classes(inputs: RetrievalInputs) -> int:
         return int((ids >= 0).sum())
     seen = np.zeros(labels.shape[1], dtype=bool)
     for block in row_blocks(labels):
-        seen |= np.asarray(((block > 0).sum(0) > 0).tolist())
+        seen |= to_numpy((block > 0).any(0))
     return int(seen.sum())
 
 

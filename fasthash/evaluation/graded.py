@@ -272,9 +272,8 @@ class DiscountedGain(Metric):
         """NDCG, and whether the query has relevant items."""
         if not self.ideal:
             return terms[0], np.ones(terms.shape[1])
-        assert counts.by_grade is not None
         assert counts.gains is not None
-        downwards = counts.by_grade.sum(axis=1)[:, :0:-1]  # (q, G - 1) items of each grade, the highest first
+        downwards = counts.items_of_grade[:, :0:-1]  # (q, G - 1), the highest grade first
         ranks = np.cumsum(downwards, axis=1)
         if self.k is not None:
             ranks = np.minimum(ranks, self.k)
