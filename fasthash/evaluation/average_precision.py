@@ -16,7 +16,14 @@ from fasthash.evaluation.inputs import Exclude, Relevance, prepare
 from fasthash.evaluation.measure import EMPTY, TIES, Empty, Metric, Ties, Values, clipped, measure, named
 from fasthash.evaluation.ranks import check_rerank
 from fasthash.evaluation.score import Score
-from fasthash.evaluation.ties import CutBuckets, divide, expected_over_hits, ordered_precision_sum, precision_sum
+from fasthash.evaluation.ties import (
+    CutBuckets,
+    divide,
+    expected_over_hits,
+    inverse_hits,
+    ordered_precision_sum,
+    precision_sum,
+)
 
 Divisor = Literal["hits", "relevant", "min"]
 Window = Literal["ranks", "relevant"]
@@ -185,15 +192,7 @@ class AveragePrecision(Metric):
         cut = (places > 0) & (places < b.size) & (b.relevant < b.size)
         settled = [b.sum(np.where(cut, 0, values)) for values in (sums, b.expected_relevant(k))]
         at = np.flatnonzero(cut)
-        fields = (
-            b.size,
-            b.relevant,
-            grades,
-            b.items_before,
-            b.relevant_before,
-            grades_before,
-            places,
-        )
+        fields = (b.size, b.relevant, b.items_before, b.relevant_before, places, grades, grades_before)
         return np.stack([*settled, *(np.bincount(b.query[at], field[at], b.queries) for field in fields)])
 
     def finish(self, terms: Values, counts: Counts) -> tuple[Values, Values]:
@@ -205,8 +204,11 @@ class AveragePrecision(Metric):
         values, chance = divide(terms[0], terms[1]), (terms[1] > 0).astype(np.float64)
         if len(terms) > 2:
             rows = np.flatnonzero(terms[2])
-            cut = CutBuckets(*terms[2:, rows].astype(np.int64))
-            values[rows], chance[rows] = expected_over_hits(cut, terms[0, rows])
+            *fields, grades, grades_before = terms[2:, rows].astype(np.int64)
+            cut = CutBuckets(*fields)
+            inverse, no_hit = counts.once(("hits", self.k), lambda: inverse_hits(cut))
+            values[rows] = expected_over_hits(cut, grades, grades_before, terms[0, rows], inverse, no_hit)
+            chance[rows] = 1 - no_hit
         return values, chance
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from fasthash.evaluation.buckets import Buckets
 Whole = NDArray[np.int64]
 Values = NDArray[np.float64]
 Cut = Literal["expected", "best", "worst"]
+T = TypeVar("T")
 
 
 class Counts:
@@ -36,7 +38,7 @@ class Counts:
         self.by_grade = by_grade
         self.gains = gains
         self.weight = np.ones(len(size), dtype=np.int64)
-        self._buckets: dict[Cut, Buckets] = {}
+        self._known: dict[Any, Any] = {}
 
     @cached_property
     def items(self) -> Whole:
@@ -64,12 +66,17 @@ class Counts:
 
     def buckets(self, cut: Cut) -> Buckets:
         """The ranking of each query: by distance, and within a distance in "expected", "best" or "worst" order."""
-        if cut not in self._buckets:
-            if self.by_grade is not None and cut != "expected":
-                self._buckets[cut] = self._split_by_grade(self.by_grade, best=cut == "best")
-            else:
-                self._buckets[cut] = self._by_distance(cut)
-        return self._buckets[cut]
+        by_grade = self.by_grade
+        if by_grade is None or cut == "expected":
+            return self.once(cut, lambda: self._by_distance(cut))
+        return self.once(cut, lambda: self._split_by_grade(by_grade, best=cut == "best"))
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What was computed under this key before, or is now: several metrics need it."""
+        if key not in self._known:
+            self._known[key] = compute()
+        result: T = self._known[key]
+        return result
 
     @cached_property
     def _occupied(self) -> tuple[Whole, ...]:

@@ -22,7 +22,7 @@ from fasthash.evaluation.harmonic import harmonic_difference
 Counts = NDArray[Any]
 Values = NDArray[np.float64]
 
-_MAX_TERMS = 1 << 17  # entries of one (query, hits) table of `expected_over_hits`: 1 MiB each
+_MAX_TERMS = 1 << 16  # entries of one (query, hits) table of `inverse_hits`: 512 KiB each
 
 
 def precision_sum(
@@ -63,89 +63,100 @@ def divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Values:
 
 
 class CutBuckets(NamedTuple):
-    """The bucket that the window cuts, of several queries; all fields int64 of one length, the buckets not empty."""
+    """The bucket that the window cuts, of several queries; all fields of one length, the buckets not empty."""
 
     size: Counts
     relevant: Counts
-    grades: Counts
     items_before: Counts
     relevant_before: Counts
-    grades_before: Counts
     places: Counts
 
 
-def expected_over_hits(cut: CutBuckets, sums: Values) -> tuple[Values, Values]:
+def expected_over_hits(
+    cut: CutBuckets, grades: Counts, grades_before: Counts, sums: Values, inverse: Values, no_hit: Values
+) -> Values:
     """Expected AP when the divisor is the number of hits inside the window, itself a matter of tie order.
 
     Only the bucket that the window cuts is random. With T the sum over the ranks before it and P hypergeometric,
 
-        E[AP] = sum over x of P(x) * (T + f(x)) / (relevant_before + x),
+        E[AP] = sum over x of P(x) * (T + f(x)) / (relevant_before + x),    terms over 0 are 0,
 
-    where f(x) is `precision_sum` of a bucket of ``places`` items, x of them relevant.
+    where f(x) is `precision_sum` of a bucket of ``places`` items, x of them relevant: A x + B x (x - 1). Division of
+    that polynomial leaves the mean of x, known, and the mean of 1 / (relevant_before + x), of `inverse_hits`.
 
     Args:
         cut: the cut bucket of m queries.
+        grades: (m,) sum of its grades; without grades, its relevant items.
+        grades_before: (m,) likewise before it.
         sums: (m,) their T.
+        inverse: (m,) from `inverse_hits`.
+        no_hit: (m,) from `inverse_hits`.
 
     Returns:
-        (m,) expected AP, and (m,) probability of at least one hit.
+        (m,) expected AP.
     """
-    values, chance = np.zeros(len(sums)), np.zeros(len(sums))
+    n, before = cut.places, cut.relevant_before
+    each = grades / cut.relevant
+    harmonic = harmonic_difference(cut.items_before, n)
+    a = (grades_before + each) * harmonic / n
+    b = each * (n - (cut.items_before + 1) * harmonic) / (n * np.maximum(n - 1, 1))
+    c = a - b - b * before
+    mean_hits = n * (cut.relevant / cut.size)
+    result: Values = b * mean_hits + c * (1 - no_hit) + (sums - before * c) * inverse
+    return result
+
+
+def inverse_hits(cut: CutBuckets) -> tuple[Values, Values]:
+    """Over all orders, the mean of 1 / (hits inside the window), and the chance that there is no hit: (m,) each.
+
+    The relevant items before the bucket are hits; without any hit, 1 / 0 counts as 0.
+    """
+    inverse, no_hit = np.zeros(len(cut.size)), np.zeros(len(cut.size))
     for rows in _table_parts(cut):
-        values[rows], chance[rows] = _over_hits(CutBuckets(*(field[rows] for field in cut)), sums[rows])
-    return values, chance
-
-
-def _fewest(b: CutBuckets) -> Counts:
-    fewest: Counts = np.maximum(b.places - (b.size - b.relevant), 0)
-    return fewest
-
-
-def _most(b: CutBuckets) -> Counts:
-    most: Counts = np.minimum(b.places, b.relevant)
-    return most
+        inverse[rows], no_hit[rows] = _inverse_hits(CutBuckets(*(field[rows] for field in cut)))
+    return inverse, no_hit
 
 
 def _reach(b: CutBuckets) -> Counts:
-    """Distance from the mean beyond which hit counts weigh less than 1e-17.
+    """Distance from the mean beyond which hit counts weigh less than 1e-15.
 
     For c the smaller of Hoeffding's bound, 2 exp(-2 c^2 / m), and Bernstein's, 2 exp(-c^2 / (2 v + 2 c / 3)), both of
-    which hold for draws without replacement.
+    which hold for draws without replacement. Places and relevant items may change roles, and each may be replaced by
+    the others of the bucket: c is for the least m and v of these.
     """
-    exponent = 40.0  # of 4e-18, on either side
-    variance = b.places * (b.relevant / b.size) * (1 - b.relevant / b.size)
+    exponent = 36.0
+    drawn, relevant = b.places / b.size, b.relevant / b.size
+    rare_draw, rare_relevant = np.minimum(drawn, 1 - drawn), np.minimum(relevant, 1 - relevant)
+    variance = b.size * np.minimum(relevant * (1 - relevant) * rare_draw, drawn * (1 - drawn) * rare_relevant)
     bernstein = exponent / 3 + np.sqrt((exponent / 3) ** 2 + 2 * exponent * variance)
-    reach: Counts = np.ceil(np.minimum(bernstein, np.sqrt(exponent / 2 * _most(b)))).astype(np.int64)
+    hoeffding = np.sqrt(exponent / 2 * b.size * np.minimum(rare_draw, rare_relevant))
+    reach: Counts = np.ceil(np.minimum(bernstein, hoeffding)).astype(np.int64)
     return reach
 
 
 def _table_parts(b: CutBuckets) -> Iterator[slice]:
-    """Rows that go together, so that each table of `_over_hits` stays small."""
+    """Rows that go together, so that each table of `_inverse_hits` stays small."""
     if len(b.size):
         rows = max(1, _MAX_TERMS // int(2 * _reach(b).max() + 3))
         for start in range(0, len(b.size), rows):
             yield slice(start, start + rows)
 
 
-def _over_hits(b: CutBuckets, sums: Values) -> tuple[Values, Values]:
-    mean = b.places * (b.relevant / b.size)
-    reach = _reach(b)
-    low = np.maximum(_fewest(b), np.floor(mean).astype(np.int64) - reach)[:, None]
-    high = np.minimum(_most(b), np.ceil(mean).astype(np.int64) + reach)[:, None]
+def _inverse_hits(b: CutBuckets) -> tuple[Values, Values]:
+    mean, reach = b.places * (b.relevant / b.size), _reach(b)
+    fewest, most = np.maximum(b.places - (b.size - b.relevant), 0), np.minimum(b.places, b.relevant)
+    low = np.maximum(fewest, np.floor(mean).astype(np.int64) - reach)[:, None]
+    high = np.minimum(most, np.ceil(mean).astype(np.int64) + reach)[:, None]
     hits = low + np.arange(int((high - low).max()) + 1)
-    valid = hits <= high
-    size, relevant, grades, items_before, relevant_before, grades_before, places = (field[:, None] for field in b)
+    size, relevant, _, before, places = (field[:, None] for field in b)
 
     # P(x) / P(x - 1) in logarithms, summed along x and scaled to 1: no factorials, so nothing overflows or cancels.
-    rising = valid & (hits > low)
-    up = np.where(rising, (relevant - hits + 1.0) * (places - hits + 1.0), 1.0)
-    down = np.where(rising, hits * (size - relevant - places + hits + 0.0), 1.0)
-    log_weight = np.where(valid, np.cumsum(np.log(up / down), axis=1), -np.inf)
+    rising = (hits > low) & (hits <= high)
+    up = (relevant - hits + 1.0) * (places - hits + 1.0)
+    down = hits * (size - relevant - places + hits + 0.0)
+    log_weight = np.cumsum(np.log(np.divide(up, down, out=np.ones(hits.shape), where=rising)), axis=1)
+    log_weight[hits > high] = -np.inf
     weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
-
-    harmonic = harmonic_difference(items_before, places)
-    inside = precision_sum(places, hits, hits * (grades / relevant), items_before, grades_before, places, harmonic)
-    terms = weight * divide(sums[:, None] + inside, relevant_before + hits)
     no_hit = np.where((low[:, 0] == 0) & (b.relevant_before == 0), weight[:, 0], 0.0)
-    return terms.sum(axis=1), 1.0 - no_hit
+    return divide(weight, before + hits).sum(axis=1), no_hit

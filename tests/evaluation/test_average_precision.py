@@ -88,8 +88,11 @@ def test_a_large_cut_bucket_agrees_with_the_sum_over_every_hit_count():
     harmonic = harmonic_difference(np.array(before), np.array(places))
     closer = 123.4  # the sum over the ranks before, any number
     inside = ties.precision_sum(places, x, x, before, relevant_before, places, harmonic)
-    fields = (size, relevant, relevant, before, relevant_before, relevant_before, places)
-    cut = ties.CutBuckets(*(np.array([field]) for field in fields))
-    values, chance = ties.expected_over_hits(cut, np.array([closer]))
-    assert values[0] == pytest.approx((weight * (closer + inside) / (relevant_before + x)).sum(), rel=1e-9)
-    assert chance[0] == 1
+    cut = ties.CutBuckets(*(np.array([x]) for x in (size, relevant, before, relevant_before, places)))
+    inverse, no_hit = ties.inverse_hits(cut)
+    grades = np.array([relevant]), np.array([relevant_before])
+    value = ties.expected_over_hits(cut, *grades, np.array([closer]), inverse, no_hit)
+    assert value[0] == pytest.approx(
+        (weight * (closer + inside) / (relevant_before + np.arange(places + 1))).sum(), rel=1e-9
+    )
+    assert no_hit[0] == 0
