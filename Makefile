@@ -81,7 +81,8 @@ $(VENV)/test.stamp: $(VENV)/torch.stamp $(SOURCES)
 
 # The peers that fasthash is measured against.
 $(VENV)/bench.stamp: $(VENV)/test.stamp
-	$(BIN)/pip install --quiet --editable ".[dev,bench]" --config-settings cmake.define.FASTHASH_EMULATION=ON
+	$(BIN)/pip install --quiet --editable ".[dev,bench]" --config-settings cmake.define.FASTHASH_EMULATION=ON \
+		--config-settings cmake.define.FASTHASH_RUNNER=ON
 	touch $@
 
 clean:

@@ -52,6 +52,7 @@ CALLS: dict[str, Callable[[Inputs], tuple[Any, ...]]] = {
     "hamming_range_padded": lambda x: (x.queries, x.database, x.radius, 100),
     "hamming_histogram": lambda x: (x.queries, x.database),
     "relevance_histogram": lambda x: (x.queries, x.database, *x.labels),
+    "relevance_histogram, label sets": lambda x: (x.queries, x.database, *x.label_sets),
     "overlap_histogram": lambda x: (x.queries, x.database, *x.label_sets),
     "average_precision_counts": lambda x: (x.queries, x.database, *x.labels),
     "rescore": lambda x: (x.float_queries, x.database, x.candidates),
