@@ -10,13 +10,15 @@ from fasthash.data.augment import (
     random_shift,
     random_warp,
 )
+from fasthash.data.batch import Batch, ItemSpec
 from fasthash.data.digits import load_digits
 from fasthash.data.sampler import TwoStreamSampler
 from fasthash.data.splits import ListedSplit, Protocol, Split, make_split, protocols, read_split
-from fasthash.data.training_set import Batch, TrainingSet
+from fasthash.data.training_set import TrainingSet
 
 __all__ = [
     "Batch",
+    "ItemSpec",
     "ListedSplit",
     "Perturbation",
     "Protocol",

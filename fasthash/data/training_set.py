@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fasthash.data.batch import Batch, ItemSpec
 from fasthash.data.splits import Split
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Items of one step, the labelled ones first.
-
-    Attributes:
-        x: (B, ...) float32.
-        labels: (B,) int64, -1 = unlabelled; or multi-hot (B, classes), an all-zero row = unlabelled.
-        index: (B,) int64, places in the training set.
-        labelled: how many items are labelled.
-    """
-
-    x: Tensor
-    labels: Tensor
-    index: Tensor
-    labelled: int
-
-    def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
-        x, labels, index = (t.to(device, non_blocking=True) for t in (self.x, self.labels, self.index))
-        return Batch(x, labels, index, self.labelled)
 
 
 class TrainingSet:
@@ -113,6 +91,31 @@ class TrainingSet:
             state.update(tensor.contiguous().numpy().data)
         return state.hexdigest()
 
-    def batch(self, index: Tensor) -> Batch:
-        """The items at these places, int64 (B,), labelled ones first as `TwoStreamSampler` gives them."""
-        return Batch(self.x[index], self.labels[index], index, int((index < self.labelled).sum()))
+    @property
+    def spec(self) -> ItemSpec:
+        """What networks are built from."""
+        if self.labels.ndim == 2:
+            return ItemSpec(self.shape, self.labels.shape[1])
+        return ItemSpec(self.shape, 1 + int(self.labels.max()) if len(self.labels) else 0)
+
+    def batch(self, index: Tensor, *, step: int = 0, rank: int = 0, ranks: int = 1) -> Batch:
+        """The items at these places, as one process of several reads them.
+
+        Args:
+            index: int64 (B,), labelled ones first as `TwoStreamSampler` gives them.
+            step: of the stage; what is drawn for the items' views depends on it and the seed only.
+            rank: of this process; it reads the rank-th share of the labelled and of the unlabelled items.
+            ranks: processes.
+
+        Raises:
+            ValueError: shares of unequal size.
+        """
+        labelled = int((index < self.labelled).sum())
+        parts = (index[:labelled], index[labelled:])
+        if any(len(part) % ranks for part in parts):
+            raise ValueError(
+                f"TrainingSet.batch: labelled and unlabelled items of a batch must be multiples of {ranks} processes, "
+                f"got {labelled} and {len(index) - labelled}"
+            )
+        here = torch.cat([part.chunk(ranks)[rank] if len(part) else part for part in parts])
+        return Batch((self.x[here],), self.labels[index], index, labelled, labelled // ranks)

@@ -9,7 +9,7 @@ from typing import Literal, cast
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fasthash.data import Batch, Perturbation, TrainingSet, TwoStreamSampler
+from fasthash.data import Batch, ItemSpec, Perturbation, TrainingSet, TwoStreamSampler
 from fasthash.losses import dsh, l1_quantization, label_similarity, pairwise_likelihood, quantization
 from fasthash.methods.method import Method
 from fasthash.methods.optimiser import OptimiserConfig
@@ -57,7 +57,7 @@ class DPSH(Method):
         if self.sup not in ("dpsh", "dsh"):
             raise ValueError(f'{type(self).__name__}: sup must be "dpsh" or "dsh", got {self.sup!r}')
 
-    def modules(self, network: nn.Module) -> dict[str, nn.Module]:
+    def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:
         """The student alone."""
         return {"student": network}
 
@@ -72,7 +72,7 @@ class DPSH(Method):
 
         def reads(state: State, cursor: Cursor) -> Iterator[Batch]:
             sampler.load_state_dict({"next": cursor.step})
-            return (state.data.batch(index) for index in sampler)
+            return (state.batch(index, step) for step, index in enumerate(sampler, start=cursor.step))
 
         def student_optimiser(state: State) -> Optimizer:
             return self.optimiser.build(state.modules["student"])
@@ -98,8 +98,8 @@ class DPSH(Method):
 
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """The weighted terms of one step, by name; `epoch` counts passes done."""
-        n = batch.labelled
-        return self.supervised(self.forward(state, "student", batch.x[:n], "labelled"), batch.labels[:n])
+        u = state.gather(self.forward(state, "student", batch.labelled_x(), "labelled"))
+        return self.supervised(u, batch.labels[: batch.labelled])
 
     def after_step(self, state: State, step: int, epoch_length: float) -> None:
         """Called after optimiser step `step`, from 1."""

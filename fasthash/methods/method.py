@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from fasthash.data import TrainingSet
+from fasthash.data import ItemSpec, TrainingSet
 from fasthash.methods.plan import Plan
 from fasthash.networks import NetworkConfig
 
@@ -28,8 +28,8 @@ class Method(ABC):
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
     @abstractmethod
-    def modules(self, network: nn.Module) -> dict[str, nn.Module]:
-        """All networks by name, made from a hash network (n, ...) -> (n, bits); called once, before anything runs."""
+    def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:
+        """All networks by name, made from a hash network (n, ...) -> (n, bits); called once, first."""
 
     @abstractmethod
     def plan(self, data: TrainingSet, seed: int) -> Plan:

@@ -8,7 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from fasthash.data import Batch
+from fasthash.data import Batch, ItemSpec
 from fasthash.losses import graph_contrastive, pair_consistency, pairwise_likelihood, point_consistency
 from fasthash.methods.dpsh import DPSH
 from fasthash.methods.registry import register
@@ -67,7 +67,7 @@ class PTS3H(DPSH):
             if getattr(self, name) not in known:
                 raise ValueError(f"PTS3H: {name} must be one of {known}, got {getattr(self, name)!r}")
 
-    def modules(self, network: nn.Module) -> dict[str, nn.Module]:
+    def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:
         """Student and teacher."""
         return {"student": network, "teacher": EMATeacher(network, decay_max=self.ema_ramp)}
 
@@ -78,10 +78,12 @@ class PTS3H(DPSH):
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """The weighted terms of one step, by name; `epoch` counts passes done."""
         # The labelled items go through first and alone, as in the baseline: what the others draw cannot reach them.
-        u = self.forward(state, "student", batch.x[: batch.labelled], "labelled")
+        u = state.gather(self.forward(state, "student", batch.labelled_x(), "labelled"))
         losses = self.supervised(u, batch.labels[: batch.labelled])
-        u = torch.cat([u, self.forward(state, "student", batch.x[batch.labelled :], "unlabelled")])
-        v = self.forward(state, "teacher", batch.x, "teacher")
+        u = torch.cat([u, state.gather(self.forward(state, "student", batch.unlabelled_x(), "unlabelled"))])
+        parts = (batch.labelled_x(view=1), batch.unlabelled_x(view=1))
+        v = self.forward(state, "teacher", torch.cat(parts), "teacher")
+        v = torch.cat([state.gather(part) for part in v.split([len(part) for part in parts])])
         w_max = self.w_max if self.w_max is not None else {"distance": 20.0, "sigmoid": 1.0}[self.pair]
         w = rampup_weight(epoch, self.ramp * self.epochs, w_max)
         if self.g_pair:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from fasthash.data import TrainingSet
+from fasthash.data import Batch, TrainingSet
 
 
 @dataclass
@@ -39,6 +39,14 @@ class State:
             digest = hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=8).digest()
             self.generators[name] = Generator(self.device).manual_seed(int.from_bytes(digest, "big") >> 1)
         return self.generators[name]
+
+    def batch(self, index: Tensor, step: int) -> Batch:
+        """The items at these places, int64 (B,), labelled ones first, at this step of a stage."""
+        return self.data.batch(index, step=step)
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Rows of all processes, in the order of the processes; gradients flow back to the process of each row."""
+        return x
 
     @contextmanager
     def drawing_from(self, name: str) -> Iterator[Generator]:

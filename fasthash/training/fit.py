@@ -81,7 +81,7 @@ def fit(
     fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)
     fabric.launch()
     network = build_network(method.network, data.shape, method.bits) if network is None else network
-    modules = {name: module.to(fabric.device) for name, module in method.modules(network).items()}
+    modules = {name: module.to(fabric.device) for name, module in method.modules(network, data.spec).items()}
     state = State(data, modules, config.seed, fabric.device)
     plan = method.plan(data, config.seed)
     optimisers = make_optimisers(plan, state)

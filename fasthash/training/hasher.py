@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fasthash.data import ItemSpec
 from fasthash.methods import Method
 from fasthash.networks import build_network
 from fasthash.ops import pack
@@ -115,6 +116,6 @@ def load(
     # Weights are drawn only to be overwritten: the caller's random numbers are left alone.
     with torch.random.fork_rng(devices=[]):
         network = network or build_network(method.network, tuple(config["items"]["shape"]), method.bits)
-        modules = method.modules(network)
+        modules = method.modules(network, ItemSpec(tuple(config["items"]["shape"]), config["items"]["classes"]))
     load_modules(saved, modules)
     return Hasher(method.encoder(modules), method.bits)

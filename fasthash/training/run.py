@@ -80,7 +80,7 @@ def describe(method: Method, data: TrainingSet, config: Config, own_network: boo
         "options": dataclasses.asdict(method),
         "own_network": own_network,
         "items": {
-            "shape": data.shape,
+            **dataclasses.asdict(data.spec),
             "labelled": data.labelled,
             "unlabelled": data.unlabelled,
             "digest": data.digest(),

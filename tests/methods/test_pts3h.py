@@ -30,7 +30,7 @@ def items(labels_of_unlabelled=0):
 def run(method, data, steps=None):
     """The plan by hand: every batch, every step's losses, and the state at the end."""
     torch.manual_seed(0)
-    state = State(data, method.modules(build_network(method.network, data.shape, method.bits)))
+    state = State(data, method.modules(build_network(method.network, data.shape, method.bits), data.spec))
     (stage,) = method.plan(data, seed=0)
     optimiser = stage.optimisers["student"](state)
     batches, history = [], []

@@ -21,7 +21,7 @@ class Toy(Method):
     bits: int = 8
     steps: int = 3
 
-    def modules(self, network):
+    def modules(self, network, items):
         return {"student": network, "critic": torch.nn.Linear(self.bits, 1)}
 
     def encoder(self, modules):

@@ -1,0 +1,61 @@
+"""What a training step reads, and what a method may know of the items before it reads any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ItemSpec:
+    """What networks are built from.
+
+    Attributes:
+        shape: of one item.
+        classes: number of classes; 0 without labels.
+    """
+
+    shape: tuple[int, ...]
+    classes: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items of one step, the labelled ones first.
+
+    With several processes each holds the views of its share of the items, but the labels and places of all: losses
+    over pairs need them. `State.gather` brings the outputs of all shares together.
+
+    Attributes:
+        views: one tensor (b, ...) float32, or as many as the data has independent views of an item.
+        labels: (B,) int64, -1 = unlabelled; or multi-hot (B, classes), an all-zero row = unlabelled.
+        index: (B,) int64, places in the training set.
+        labelled: how many of the B items are labelled.
+        labelled_here: how many of the b items of this process are.
+    """
+
+    views: tuple[Tensor, ...]
+    labels: Tensor
+    index: Tensor
+    labelled: int
+    labelled_here: int
+
+    @property
+    def x(self) -> Tensor:
+        """(b, ...): the first view."""
+        return self.views[0]
+
+    def labelled_x(self, view: int = 0) -> Tensor:
+        """The labelled items of this process, in a view of this number; there may be but one."""
+        return self.views[min(view, len(self.views) - 1)][: self.labelled_here]
+
+    def unlabelled_x(self, view: int = 0) -> Tensor:
+        """The unlabelled items of this process, in a view of this number; there may be but one."""
+        return self.views[min(view, len(self.views) - 1)][self.labelled_here :]
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        labels, index, *views = (t.to(device, non_blocking=True) for t in (self.labels, self.index, *self.views))
+        return Batch(tuple(views), labels, index, self.labelled, self.labelled_here)
