@@ -13,7 +13,16 @@ from fasthash.data.augment import (
 from fasthash.data.batch import Batch, ItemSpec
 from fasthash.data.digits import load_digits
 from fasthash.data.sampler import TwoStreamSampler
-from fasthash.data.splits import ListedSplit, Protocol, Split, make_split, protocols, read_split
+from fasthash.data.splits import (
+    ListedSplit,
+    Protocol,
+    Split,
+    draw_split,
+    keep_labelled,
+    make_split,
+    protocols,
+    read_split,
+)
 from fasthash.data.training_set import TrainingSet
 
 __all__ = [
@@ -26,7 +35,9 @@ __all__ = [
     "TrainingSet",
     "TwoStreamSampler",
     "add_noise",
+    "draw_split",
     "drop_features",
+    "keep_labelled",
     "load_digits",
     "make_split",
     "protocols",
