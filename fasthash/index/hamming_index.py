@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
-from fasthash.index import inputs
+from fasthash.index import file, inputs
 from fasthash.index.ids import LARGEST, Ids
 from fasthash.index.inputs import Documents
 from fasthash.index.reader import IndexReader
@@ -192,6 +193,57 @@ class HammingIndex(IndexReader):
         documents = None if added.documents is None else added.read_documents()
         with self._writing:
             self._append(name, added.read_codes(), ids + offset, documents)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index to a file, in the state it now has; other threads may go on changing it.
+
+        The file is written beside its place, flushed to the disk, and takes its place in one step: a crash, a kill or a
+        full disk leaves the file that was there. docs/index.md has the format (safetensors).
+
+        Raises:
+            OSError: the file cannot be written.
+
+        >>> import numpy as np, fasthash, tempfile, os
+        >>> index = fasthash.HammingIndex(8)
+        >>> index.add(np.array([[1], [3]], dtype=np.uint8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     index.save(os.path.join(folder, "a.fasthash"))
+        ...     mapped = fasthash.HammingIndex.load(os.path.join(folder, "a.fasthash"), mmap=True)
+        >>> mapped.search(np.array([[3]], dtype=np.uint8), 1)
+        (array([[0]], dtype=int32), array([[1]]))
+        """
+        file.save(path, self._snapshot)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        mmap: bool = False,
+        verify: bool | None = None,
+        device: str | torch.device = "cpu",
+    ) -> HammingIndex:
+        """Read an index from a file that `save` wrote.
+
+        Args:
+            path: of the file.
+            mmap: leave the tables in the file: it opens at once, whatever its size, and all processes that map it share
+                memory. Such an index is read-only; its `.copy()` is not.
+            verify: whether to look at the checksums that the file has for each MiB. By default each is looked at when
+                its MiB is read: now, or for a mapped index when a search first needs it. True = all now, False = never.
+                The header is always checked.
+            device: to read the index to.
+
+        Raises:
+            OSError: there is no such file, or it cannot be read.
+            ValueError: it is no index file, one of another version, cut, extended or altered; or a mapped index is
+                asked for on CUDA.
+        """
+        name = "HammingIndex.load"
+        place = inputs.device_of(name, device)
+        if mmap and place.type != "cpu":
+            raise ValueError(f"{name}: device: expected cpu for a mapped index, got {place}")
+        return cls._of(file.load(path, place, mapped=mmap, verify=verify))
 
     def copy(self) -> HammingIndex:
         """An index of its own with the same codes.

@@ -5,19 +5,12 @@ from __future__ import annotations
 import mmap
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-BLOCK = 1 << 20  # bytes that share a checksum
-
-
-def checksums(data: Any) -> list[int]:
-    """CRC-32 of each block of a buffer of bytes."""
-    view = memoryview(data)
-    return [zlib.crc32(view[at : at + BLOCK]) for at in range(0, len(view), BLOCK)]
+BLOCK = 1 << 20  # bytes of a table that share a checksum
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class Verifier:
         for block in np.flatnonzero(wanted):
             at = int(block) * BLOCK
             if zlib.crc32(part.data[at : at + BLOCK].data) != part.sums[block]:
-                raise ValueError(damaged(self.path, name, int(block)))
+                raise ValueError(damaged(f"HammingIndex: {self.path}", name, int(block)))
             part.seen[block] = True
 
     def check_all(self) -> None:
@@ -86,9 +79,9 @@ class Verifier:
             self.check(name)
 
 
-def damaged(path: str, name: str, block: int) -> str:
+def damaged(where: str, name: str, block: int) -> str:
     """What is said of a block whose checksum does not fit."""
+    first, last = block * BLOCK, (block + 1) * BLOCK
     return (
-        f"HammingIndex: {path}: expected the {name} that were saved, got others: the checksum of block {block} "
-        f"(bytes {block * BLOCK} to {(block + 1) * BLOCK} of the {name}) does not fit"
+        f"{where}: expected the {name} that were saved, got others: bytes {first} to {last} do not fit their checksum"
     )

@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-_TORCH_TO_NUMPY = {
+_TORCH_TO_NUMPY: dict[torch.dtype, type[np.generic]] = {
     torch.uint8: np.uint8,
     torch.int8: np.int8,
     torch.int64: np.int64,
     torch.float16: np.float16,
     torch.float32: np.float32,
 }
+
+
+def numpy_dtype(dtype: torch.dtype) -> type[np.generic]:
+    """The same dtype for NumPy, of those that tables have."""
+    return _TORCH_TO_NUMPY[dtype]
 
 
 def allocate(rows: int, width: int | None, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
