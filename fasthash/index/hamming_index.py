@@ -6,10 +6,11 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
-from fasthash.index import file, inputs
+from fasthash.index import faiss_exchange, file, inputs
 from fasthash.index.ids import LARGEST, Ids
 from fasthash.index.inputs import Documents
 from fasthash.index.reader import IndexReader
@@ -244,6 +245,50 @@ class HammingIndex(IndexReader):
         if mmap and place.type != "cpu":
             raise ValueError(f"{name}: device: expected cpu for a mapped index, got {place}")
         return cls._of(file.load(path, place, mapped=mmap, verify=verify))
+
+    @classmethod
+    def from_faiss(cls, index: Any, *, bits: int | None = None) -> HammingIndex:
+        """An index with the codes and ids of a binary index of FAISS.
+
+        Args:
+            index: a `faiss.IndexBinaryFlat`, alone or in a `faiss.IndexBinaryIDMap`; `faiss.read_index_binary` makes
+                one from a file.
+            bits: width of the codes; default that of the FAISS index, a multiple of 8.
+
+        Raises:
+            TypeError: another kind of index.
+            ValueError: bits do not fit, or spare bits are set; ids that stand twice or are negative.
+            ImportError: faiss is not installed.
+
+        >>> import faiss, numpy as np, fasthash
+        >>> theirs = faiss.IndexBinaryFlat(8)
+        >>> theirs.add(np.array([[0b00000001], [0b11110000]], dtype=np.uint8))
+        >>> fasthash.HammingIndex.from_faiss(theirs).codes
+        array([[128],
+               [ 15]], dtype=uint8)
+        """
+        found = faiss_exchange.content("HammingIndex.from_faiss", index)
+        made = cls(found.bits if bits is None else bits)
+        made.add(found.codes, found.ids)
+        return made
+
+    def to_faiss(self) -> Any:
+        """A `faiss.IndexBinaryFlat` with the codes, in a `faiss.IndexBinaryIDMap2` where ids are not 0, 1, 2, ...
+
+        Its width is a multiple of 8; distances are the same. Documents are left out. `faiss.write_index_binary` makes a
+        file of it.
+
+        Raises:
+            ImportError: faiss is not installed.
+
+        >>> import numpy as np, fasthash
+        >>> index = fasthash.HammingIndex(8)
+        >>> index.add(np.array([[128], [15]], dtype=np.uint8), ids=[4, 7])
+        >>> theirs = index.to_faiss()
+        >>> theirs.search(np.array([[1]], dtype=np.uint8), 2)
+        (array([[0, 5]], dtype=int32), array([[4, 7]]))
+        """
+        return faiss_exchange.exported("HammingIndex.to_faiss", self._snapshot)
 
     def copy(self) -> HammingIndex:
         """An index of its own with the same codes.

@@ -106,20 +106,22 @@ class Ids:
         if consecutive and self.first is not None and (self.count == 0 or self.first + self.count == first):
             return self.continued(first, len(ids), ids.device)
         before = self._stored(ids.device)
-        block = _Run(ids, torch.arange(self.count, self.count + len(ids), device=ids.device))
-        if not rises:
+        assert before.rows is not None
+        count = self.count + len(ids)
+        if rises and self.rises and (self.count == 0 or int(before.rows.shown[-1]) < first):
+            return Ids(count, None, before.rows.appended(ids), True)
+        if rises:
+            block = _Run(ids, torch.arange(self.count, count, device=ids.device))
+        else:
             sorted_ids, order = ids.sort()
             block = _Run(sorted_ids, order + self.count)
-            twice = sorted_ids[1:][sorted_ids[1:] == sorted_ids[:-1]]
+            twice = block.ids[1:][block.ids[1:] == block.ids[:-1]]
             if len(twice):
                 raise ValueError(f"id {int(twice[0])} stands twice")
-        known = ids[self.find(ids) >= 0]
+        known = block.ids[self.find(block.ids) >= 0]  # searched in order, which the caches like
         if len(known):
             raise ValueError(f"id {int(known[0])} is there already")
-        assert before.rows is not None
-        rises = rises and self.rises and (self.count == 0 or int(before.rows.shown[-1]) < first)
-        runs = None if rises else _merged((*before.runs, block))
-        return Ids(self.count + len(ids), None, before.rows.appended(ids), rises, runs)
+        return Ids(count, None, before.rows.appended(ids), False, _merged((*before.runs, block)))
 
     def kept(self, positions: torch.Tensor) -> Ids:
         """The ids at rising positions."""
