@@ -24,7 +24,8 @@ class Hasher:
     """A trained network that makes packed codes.
 
     Args:
-        network: (n, ...) -> (n, bits); it is put into evaluation mode.
+        network: (n, ...) -> (n, bits); its `logits` are packed if it has such, else its outputs. It is put into
+            evaluation mode.
         bits: width of the codes.
     """
 
@@ -75,7 +76,9 @@ class Hasher:
 
     def _codes(self, x: Tensor) -> Tensor:
         device = next(self.network.parameters()).device
-        outputs = self.network(x.to(device, torch.float32))
+        # A sigmoid's outputs are all positive: where a network tells its logits, these are packed.
+        logits = getattr(self.network, "logits", self.network)
+        outputs = logits(x.to(device, torch.float32))
         if outputs.shape != (len(x), self.bits):
             raise ValueError(
                 f"Hasher.encode: network: expected outputs ({len(x)}, {self.bits}), got {tuple(outputs.shape)}"
@@ -115,7 +118,8 @@ def load(
     method = run.method() if method is None else method
     # Weights are drawn only to be overwritten: the caller's random numbers are left alone.
     with torch.random.fork_rng(devices=[]):
-        network = network or build_network(method.network, tuple(config["items"]["shape"]), method.bits)
-        modules = method.modules(network, ItemSpec(tuple(config["items"]["shape"]), config["items"]["classes"]))
+        shape = tuple(config["items"]["shape"])
+        network = network or build_network(method.network, shape, method.bits, pretrained=False)
+        modules = method.modules(network, ItemSpec(shape, config["items"]["classes"]))
     load_modules(saved, modules)
     return Hasher(method.encoder(modules), method.bits)
