@@ -60,7 +60,7 @@ def freeze(network: HashNetwork, trainable: str) -> HashNetwork:
         >>> from fasthash.networks import NetworkConfig, build_network, freeze
         >>> network = freeze(build_network(NetworkConfig("mlp", widths=(16, 8)), (4,), bits=12), "last:1")
         >>> [name for name, weight in network.named_parameters() if weight.requires_grad]
-        ['backbone.3.weight', 'backbone.3.bias', 'head.0.weight', 'head.0.bias']
+        ['backbone.4.weight', 'backbone.4.bias', 'head.0.weight', 'head.0.bias']
     """
     count = trainable_units(trainable)
     units = backbone_units(network.backbone)
