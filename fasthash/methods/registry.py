@@ -81,11 +81,16 @@ def create(name: str, *, preset: str | None = None, **options: Any) -> Method:
     kind = method_class(name)
     if preset is not None:
         options = {**preset_options(preset, name), **options}
-    method: Method = _from_mapping(kind, options, f"create: {name}")
+    method: Method = from_mapping(kind, options, f"create: {name}")
     return method
 
 
-def _from_mapping(kind: type[Any], options: dict[str, Any], where: str) -> Any:
+def from_mapping(kind: type[Any], options: dict[str, Any], where: str) -> Any:
+    """A dataclass from a mapping as JSON and YAML hold it; nested dataclasses come as mappings, tuples as lists.
+
+    Raises:
+        TypeError: a key that is no field; it begins with `where`.
+    """
     hints = get_type_hints(kind)
     known = [field.name for field in dataclasses.fields(kind) if field.init]
     values = {}
@@ -93,7 +98,7 @@ def _from_mapping(kind: type[Any], options: dict[str, Any], where: str) -> Any:
         if key not in known:
             raise TypeError(f"{where} has the options {known}, got {key!r}")
         if isinstance(value, dict) and dataclasses.is_dataclass(hints[key]):
-            value = _from_mapping(hints[key], value, f"{where}.{key}")
+            value = from_mapping(hints[key], value, f"{where}.{key}")
         # JSON has lists only; options are immutable.
         values[key] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
