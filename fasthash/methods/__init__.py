@@ -6,11 +6,14 @@ from fasthash.methods.optimiser import OptimiserConfig
 from fasthash.methods.plan import Cursor, Plan, Repeat, Stage, walk
 from fasthash.methods.pts3h import PTS3H
 from fasthash.methods.registry import available, create, register
+from fasthash.methods.ssdh import SSDH
 from fasthash.methods.state import State
+from fasthash.methods.two_stream import TwoStreamMethod
 
 __all__ = [
     "DPSH",
     "PTS3H",
+    "SSDH",
     "Cursor",
     "Method",
     "OptimiserConfig",
@@ -18,6 +21,7 @@ __all__ = [
     "Repeat",
     "Stage",
     "State",
+    "TwoStreamMethod",
     "available",
     "create",
     "register",
