@@ -41,13 +41,15 @@ def encode_batches(network: nn.Module, x: Any, bits: int, batch_size: int) -> It
         ValueError: a network of another width than `bits`.
     """
     device = device_of(network)
+    # A sigmoid's outputs are all positive: where a network tells its logits, these are packed.
+    logits = getattr(network, "logits", network)
     for start in range(0, len(x), batch_size):
         rows = slice(start, min(start + batch_size, len(x)))
         part = x[rows]
         if isinstance(part, np.ndarray):
             # A copy in native order: read-only, reversed and foreign arrays are welcome.
             part = torch.from_numpy(part.astype(np.float32))
-        outputs = network(part.to(device, torch.float32))
+        outputs = logits(part.to(device, torch.float32))
         if outputs.shape != (len(part), bits):
             raise ValueError(
                 f"Hasher.encode: network: expected outputs ({len(part)}, {bits}), got {tuple(outputs.shape)}"

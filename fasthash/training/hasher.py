@@ -25,7 +25,8 @@ class Hasher:
     """A trained network that makes packed codes.
 
     Args:
-        network: (n, ...) -> (n, bits); it is put into evaluation mode.
+        network: (n, ...) -> (n, bits); its `logits` are packed if it has such, else its outputs. It is put into
+            evaluation mode.
         bits: width of the codes.
     """
 
@@ -120,7 +121,7 @@ def load(
     items = ItemSpec(tuple(config["items"]["shape"]), config["items"]["classes"])
     # Weights are drawn only to be overwritten: the caller's random numbers are left alone.
     with torch.random.fork_rng(devices=[]):
-        network = network or build_network(method.network, items.shape, method.bits)
+        network = network or build_network(method.network, items.shape, method.bits, pretrained=False)
         modules = method.modules(network, items)
     if average is not None:
         add_average(method, modules, average)

@@ -141,9 +141,11 @@ def test_precisions(digits, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(digits, tmp_path):
-    method = methods.create("dpsh", **SMALL, q=float("nan"))
-    with pytest.raises(FloatingPointError, match="fit: loss 'quantization' of stage 'train' is nan at step 1"):
-        fit(method, digits[3], Config(str(tmp_path / "run"), log_every=1), progress=Silent())
+    images, labels, split, _ = digits
+    items = data.TrainingSet.from_split(torch.full_like(images, float("nan")), labels, split)
+    with pytest.raises(FloatingPointError, match="fit: loss 'dpsh' of stage 'train' is nan at step 1"):
+        fit(methods.create("dpsh", **SMALL), items, Config(str(tmp_path / "run"), log_every=1), progress=Silent())
+    assert not (tmp_path / "run").exists()
 
 
 def test_lines_off_a_terminal(digits, tmp_path):
