@@ -35,7 +35,7 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str], *, ignored: st
     else:
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
-        except (UnpicklingError, EOFError, RuntimeError) as error:
+        except (UnpicklingError, EOFError, OSError, RuntimeError) as error:
             raise ValueError(f"load_weights: {path!r} must hold tensors only, as torch.save writes them") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"load_weights: {path!r} must hold a state dict, names to tensors")
