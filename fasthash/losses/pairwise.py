@@ -123,6 +123,44 @@ def dsh(
     return masked_mean((similar * distance + (1 - similar) * (margin - distance).clamp(min=0)) / 2, kept)
 
 
+def squared_pairwise(
+    u: Tensor,
+    similarity: Tensor,
+    v: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Mean of (u.v - K s)^2 with s = +1 for similar and -1 for dissimilar pairs.
+
+    Source: KSH, Liu, Wang, Ji, Jiang and Chang, "Supervised Hashing with Kernels", CVPR 2012, and ADSH, Jiang and Li,
+    "Asymmetric Deep Supervised Hashing", AAAI 2018, Eq. (1), where v are the discrete codes of the database; as a mean
+    over pairs. Values are in units of K^2.
+
+    Args:
+        u: outputs (n, K), floating.
+        similarity: (n, m), bool or 0 and 1.
+        v: second set (m, K); None = u itself without i = j.
+        mask: (n, m) bool, the pairs that count.
+
+    Returns:
+        The loss, a scalar in float32 or float64.
+
+    Raises:
+        TypeError: u or v not floating, mask not bool.
+        ValueError: shapes or devices that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import label_similarity, squared_pairwise
+        >>> u = torch.tensor([[0.5, 0.5], [0.5, -0.5], [-0.5, -0.5]])
+        >>> similarity, known = label_similarity(torch.tensor([0, 0, 1]))
+        >>> print(f"{squared_pairwise(u, similarity, mask=known):.4f}")
+        3.4167
+    """
+    second, similar, kept = _pairs("squared_pairwise", u, similarity, v, mask)
+    return masked_mean((matmul(u, second.T) - u.shape[1] * (2 * similar - 1)).square(), kept)
+
+
 def balanced_likelihood(
     u: Tensor,
     similarity: Tensor,

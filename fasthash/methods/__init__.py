@@ -9,7 +9,9 @@ from fasthash.methods.pcah import PCAH
 from fasthash.methods.plan import Cursor, Plan, Repeat, Stage, walk
 from fasthash.methods.pts3h import PTS3H
 from fasthash.methods.registry import available, create, register
+from fasthash.methods.ssdh import SSDH
 from fasthash.methods.state import State
+from fasthash.methods.two_stream import TwoStreamMethod
 
 __all__ = [
     "DPSH",
@@ -17,6 +19,7 @@ __all__ = [
     "LSH",
     "PCAH",
     "PTS3H",
+    "SSDH",
     "Cursor",
     "Method",
     "OptimiserConfig",
@@ -24,6 +27,7 @@ __all__ = [
     "Repeat",
     "Stage",
     "State",
+    "TwoStreamMethod",
     "available",
     "create",
     "register",

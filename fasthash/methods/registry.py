@@ -40,8 +40,7 @@ def available() -> list[str]:
 
     Example:
         >>> from fasthash import methods
-        >>> methods.available()
-        ['dpsh', 'itq', 'lsh', 'pcah', 'pts3h']
+        ['dpsh', 'itq', 'lsh', 'pcah', 'pts3h', 'ssdh']
     """
     return sorted({*_METHODS, *entry_points(group=GROUP).names})
 

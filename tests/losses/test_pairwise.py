@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fasthash.losses import balanced_likelihood, dsh, label_similarity, pairwise_likelihood
+from fasthash.losses import balanced_likelihood, dsh, label_similarity, pairwise_likelihood, squared_pairwise
 
 LABELS = torch.tensor([0, 0, 1])
 
@@ -58,7 +58,16 @@ def loop_balanced(pairs):
     return total / (2 * negative)
 
 
-LOOPS = [(pairwise_likelihood, loop_likelihood), (dsh, loop_dsh), (balanced_likelihood, loop_balanced)]
+def loop_squared(pairs):
+    return mean((dot(a, b) - len(a) * (1 if s else -1)) ** 2 for a, b, s in pairs)
+
+
+LOOPS = [
+    (pairwise_likelihood, loop_likelihood),
+    (dsh, loop_dsh),
+    (squared_pairwise, loop_squared),
+    (balanced_likelihood, loop_balanced),
+]
 
 
 @pytest.mark.parametrize(("loss", "loop"), LOOPS)
@@ -75,6 +84,8 @@ def test_worked_example(student):
     similarity, known = label_similarity(LABELS)
     assert float(pairwise_likelihood(student, similarity, mask=known)) == pytest.approx(0.65408, abs=5e-6)
     assert float(dsh(student, similarity, mask=known)) == pytest.approx(1.0, abs=1e-6)
+    # Products 0, -0.5 and 0 against 2, -2 and -2.
+    assert float(squared_pairwise(student, similarity, mask=known)) == pytest.approx((4 + 2.25 + 4) / 3)
 
 
 def test_gradients_reach_both_sides_of_a_pair():
