@@ -40,7 +40,8 @@ def available() -> list[str]:
 
     Example:
         >>> from fasthash import methods
-        ['dpsh', 'itq', 'lsh', 'pcah', 'pts3h', 'ssdh']
+        >>> methods.available()
+        ['dpsh', 'dsh', 'hashnet', 'itq', 'lsh', 'pcah', 'pts3h', 'ssdh']
     """
     return sorted({*_METHODS, *entry_points(group=GROUP).names})
 
