@@ -110,7 +110,7 @@ def fit(
 @torch.no_grad()
 def _check_network(network: nn.Module, data: TrainingSet, bits: int) -> None:
     modes = {module: module.training for module in network.modules()}
-    shape = tuple(network.cpu().eval()(data.x[:1]).shape)
+    shape = tuple(network.cpu().eval()(data.take(torch.tensor([0]))).shape)
     for module, training in modes.items():
         module.training = training
     if shape != (1, bits):
