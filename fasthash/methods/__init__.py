@@ -1,8 +1,11 @@
 """Published methods, each a plan of stages built from losses, teachers, networks and data."""
 
 from fasthash.methods.dpsh import DPSH
+from fasthash.methods.itq import ITQ
+from fasthash.methods.lsh import LSH
 from fasthash.methods.method import Method
 from fasthash.methods.optimiser import OptimiserConfig
+from fasthash.methods.pcah import PCAH
 from fasthash.methods.plan import Cursor, Plan, Repeat, Stage, walk
 from fasthash.methods.pts3h import PTS3H
 from fasthash.methods.registry import available, create, register
@@ -12,6 +15,9 @@ from fasthash.methods.two_stream import TwoStreamMethod
 
 __all__ = [
     "DPSH",
+    "ITQ",
+    "LSH",
+    "PCAH",
     "PTS3H",
     "SSDH",
     "Cursor",

@@ -17,6 +17,7 @@ from fasthash.losses import (
     pairwise_likelihood,
     quantization,
 )
+from fasthash.methods._options import check_choice, check_count, check_range
 from fasthash.methods.registry import register
 from fasthash.methods.state import State
 from fasthash.methods.two_stream import TwoStreamMethod
@@ -39,6 +40,7 @@ class DPSH(TwoStreamMethod):
         q: weight of the quantisation; None = 0.02 for "dsh", else 0.1: the publications' weights in our units.
 
     Raises:
+        TypeError: an option of the wrong kind.
         ValueError: an unknown sup, or a number out of range.
 
     Example:
@@ -52,13 +54,12 @@ class DPSH(TwoStreamMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_choice(sup=("dpsh", "dsh", "balanced"))
-        self.check(">= 0", q=self.q or 0)
-        if not 0 <= self.labelled <= self.batch_size:
-            raise ValueError(
-                f"{type(self).__name__}: labelled must lie in [0, batch_size], got {self.labelled} "
-                f"and batch_size {self.batch_size}"
-            )
+        name = type(self).__name__
+        check_choice(name, ("dpsh", "dsh", "balanced"), sup=self.sup)
+        check_range(name, "[0, inf)", q=self.q)
+        check_count(name, 0, labelled=self.labelled)
+        if self.labelled > self.batch_size:
+            raise ValueError(f"{name}: labelled must be <= batch_size {self.batch_size}, got {self.labelled}")
 
     def labelled_a_batch(self) -> int:
         """`labelled`."""
