@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "teachers": {"ops"},
     "evaluation": {"ops"},
     "index": {"ops"},
+    "distributed": {"index", "ops"},
     "networks": set(),
     "data": set(),
     "methods": {"losses", "teachers", "networks", "data", "ops"},
