@@ -1,14 +1,26 @@
 """Losses on the outputs of hash networks: functions of tensors, one family a file."""
 
+from fasthash.losses.balance import bit_balance, bit_independence
+from fasthash.losses.classification import classification
 from fasthash.losses.consistency import graph_contrastive, neighbour_consistency, pair_consistency, point_consistency
-from fasthash.losses.pairwise import balanced_likelihood, dsh, pairwise_likelihood
+from fasthash.losses.pairwise import balanced_likelihood, dsh, pairwise_likelihood, squared_pairwise
 from fasthash.losses.quantization import l1_quantization, quantization
 from fasthash.losses.similarity import label_similarity
+from fasthash.losses.triplet import graph_embedding, improved_triplet, triplet_ranking
+from fasthash.losses.tuples import draw_columns, draw_pairs, draw_triplets
 
 __all__ = [
     "balanced_likelihood",
+    "bit_balance",
+    "bit_independence",
+    "classification",
+    "draw_columns",
+    "draw_pairs",
+    "draw_triplets",
     "dsh",
     "graph_contrastive",
+    "graph_embedding",
+    "improved_triplet",
     "l1_quantization",
     "label_similarity",
     "neighbour_consistency",
@@ -16,4 +28,6 @@ __all__ = [
     "pairwise_likelihood",
     "point_consistency",
     "quantization",
+    "squared_pairwise",
+    "triplet_ranking",
 ]

@@ -123,6 +123,44 @@ def dsh(
     return masked_mean((similar * distance + (1 - similar) * (margin - distance).clamp(min=0)) / 2, kept)
 
 
+def squared_pairwise(
+    u: Tensor,
+    similarity: Tensor,
+    v: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Mean of (u.v - K s)^2 with s = +1 for similar and -1 for dissimilar pairs.
+
+    Source: KSH, Liu, Wang, Ji, Jiang and Chang, "Supervised Hashing with Kernels", CVPR 2012, and ADSH, Jiang and Li,
+    "Asymmetric Deep Supervised Hashing", AAAI 2018, Eq. (1), where v are the discrete codes of the database; as a mean
+    over pairs. Values are in units of K^2.
+
+    Args:
+        u: outputs (n, K), floating.
+        similarity: (n, m), bool or 0 and 1.
+        v: second set (m, K); None = u itself without i = j.
+        mask: (n, m) bool, the pairs that count.
+
+    Returns:
+        The loss, a scalar in float32 or float64.
+
+    Raises:
+        TypeError: u or v not floating, mask not bool.
+        ValueError: shapes or devices that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import label_similarity, squared_pairwise
+        >>> u = torch.tensor([[0.5, 0.5], [0.5, -0.5], [-0.5, -0.5]])
+        >>> similarity, known = label_similarity(torch.tensor([0, 0, 1]))
+        >>> print(f"{squared_pairwise(u, similarity, mask=known):.4f}")
+        3.4167
+    """
+    second, similar, kept = _pairs("squared_pairwise", u, similarity, v, mask)
+    return masked_mean((matmul(u, second.T) - u.shape[1] * (2 * similar - 1)).square(), kept)
+
+
 def balanced_likelihood(
     u: Tensor,
     similarity: Tensor,
@@ -130,12 +168,14 @@ def balanced_likelihood(
     *,
     mask: Tensor | None = None,
     scale: float | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy of sigmoid(scale * u.v), in which similar and dissimilar pairs weigh the same together.
 
     Similar pairs are weighted n_dissimilar / n_similar and the sum is divided by 2 n_dissimilar; that is half the mean
     over similar pairs plus half the mean over dissimilar pairs, and a side without pairs counts 0. Source: the released
-    code of SSDPH, with scale = 0.4 * 48 / K.
+    code of SSDPH, with scale = 0.4 * 48 / K. Twice this loss is the weighted likelihood of HashNet, Cao, Long, Wang and
+    Yu, "HashNet: Deep Learning to Hash by Continuation", ICCV 2017, with its alpha as scale and its c_ij as weight.
 
     Args:
         u: outputs (n, K), floating.
@@ -143,6 +183,7 @@ def balanced_likelihood(
         v: second set (m, K); None = u itself without i = j.
         mask: (n, m) bool, the pairs that count.
         scale: factor of the inner product; None = 19.2 / K.
+        weight: (n, m), floating, further factor of each pair, which leaves the counts as they are; None = 1.
 
     Returns:
         The loss, a scalar in float32 or float64.
@@ -161,6 +202,8 @@ def balanced_likelihood(
     """
     second, similar, kept = _pairs("balanced_likelihood", u, similarity, v, mask)
     theta = (sigmoid_scale(u.shape[1]) if scale is None else scale) * matmul(u, second.T)
-    return (
-        masked_mean(softplus(-theta), kept & similar.bool()) + masked_mean(softplus(theta), kept & ~similar.bool())
-    ) / 2
+    attract, repel = softplus(-theta), softplus(theta)
+    if weight is not None:
+        check_matrix("balanced_likelihood", "weight", weight, *similar.shape, boolean=False)
+        attract, repel = weight * attract, weight * repel
+    return (masked_mean(attract, kept & similar.bool()) + masked_mean(repel, kept & ~similar.bool())) / 2

@@ -1,23 +1,38 @@
 """Published methods, each a plan of stages built from losses, teachers, networks and data."""
 
 from fasthash.methods.dpsh import DPSH
+from fasthash.methods.dsh import DSH
+from fasthash.methods.hashnet import HashNet
+from fasthash.methods.itq import ITQ
+from fasthash.methods.lsh import LSH
 from fasthash.methods.method import Method
 from fasthash.methods.optimiser import OptimiserConfig
+from fasthash.methods.pcah import PCAH
 from fasthash.methods.plan import Cursor, Plan, Repeat, Stage, walk
 from fasthash.methods.pts3h import PTS3H
 from fasthash.methods.registry import available, create, register
+from fasthash.methods.ssdh import SSDH
 from fasthash.methods.state import State
+from fasthash.methods.two_stream import SupervisedMethod, TwoStreamMethod
 
 __all__ = [
     "DPSH",
+    "DSH",
+    "ITQ",
+    "LSH",
+    "PCAH",
     "PTS3H",
+    "SSDH",
     "Cursor",
+    "HashNet",
     "Method",
     "OptimiserConfig",
     "Plan",
     "Repeat",
     "Stage",
     "State",
+    "SupervisedMethod",
+    "TwoStreamMethod",
     "available",
     "create",
     "register",

@@ -62,10 +62,9 @@ class PTS3H(DPSH):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choices = {"pair": ("distance", "sigmoid"), "graph_loss": ("margin", "likelihood")}
-        for name, known in {**choices, "encode_with": ("teacher", "student")}.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"PTS3H: {name} must be one of {known}, got {getattr(self, name)!r}")
+        self.check_choice(
+            pair=("distance", "sigmoid"), graph_loss=("margin", "likelihood"), encode_with=("teacher", "student")
+        )
 
     def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:
         """Student and teacher."""

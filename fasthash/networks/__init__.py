@@ -1,9 +1,11 @@
-"""Hash networks: a backbone to a feature vector, a head to bits."""
+"""Hash networks: a backbone to a feature vector, a head to logits, a relaxation to what the losses see."""
 
 from fasthash.networks.backbones import SmallCNN, mlp_backbone
 from fasthash.networks.build import NetworkConfig, build_network
-from fasthash.networks.heads import HashNetwork, linear_head, mlp_head
+from fasthash.networks.freezing import freeze
+from fasthash.networks.heads import HashNetwork, linear_head, mlp_head, relax
 from fasthash.networks.mobilenet import MobileNetV2
+from fasthash.networks.weights import load_weights
 
 __all__ = [
     "HashNetwork",
@@ -11,7 +13,10 @@ __all__ = [
     "NetworkConfig",
     "SmallCNN",
     "build_network",
+    "freeze",
     "linear_head",
+    "load_weights",
     "mlp_backbone",
     "mlp_head",
+    "relax",
 ]

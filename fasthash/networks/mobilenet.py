@@ -53,7 +53,8 @@ class MobileNetV2(nn.Module):
 
     Source: Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR
     2018, table 2, with batch norm folded into the convolutions: no running statistics, so a batch's other items never
-    matter. Images are scaled to `size` bilinearly (half-pixel centres) and to [-1, 1] inside.
+    matter. Images are scaled to `size` bilinearly (half-pixel centres) and to [-1, 1] inside. Made for weights that
+    were trained with batch norm: drawn at random, a network this deep without normalisation hardly learns.
 
     Args:
         size: side to which images are scaled; None = taken as they come.
@@ -100,15 +101,19 @@ class MobileNetV2(nn.Module):
             ValueError: an array is missing or has another shape.
         """
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+        found: list[tuple[nn.Parameter, Tensor]] = []
         with np.load(path) as arrays:
             for number, convolution in enumerate(convolutions):
                 for name, parameter in convolution.named_parameters():
                     key = f"{number:02d}.{name}"
-                    got = tuple(arrays[key].shape) if key in arrays else None
-                    if got != tuple(parameter.shape):
+                    array = arrays.get(key)
+                    if array is None or array.shape != tuple(parameter.shape):
                         raise ValueError(
                             f"MobileNetV2.load_arrays: {key} of {os.fspath(path)!r} must have shape "
-                            f"{tuple(parameter.shape)}, got {'nothing' if got is None else got}"
+                            f"{tuple(parameter.shape)}, got {'nothing' if array is None else array.shape}"
                         )
-                    parameter.copy_(torch.from_numpy(arrays[key]))
+                    found.append((parameter, torch.from_numpy(array)))
+        # Only now, so that a file that does not fit changes nothing.
+        for parameter, tensor in found:
+            parameter.copy_(tensor)
         return self

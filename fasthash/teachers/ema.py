@@ -76,3 +76,8 @@ class EMATeacher(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's outputs, without gradient; its batch-norm statistics move in train mode."""
         return self.model(*args, **kwargs)
+
+    @torch.no_grad()
+    def logits(self, *args: Any, **kwargs: Any) -> Any:
+        """The same before the relaxation, for a model that has `logits`; else its outputs."""
+        return getattr(self.model, "logits", self.model)(*args, **kwargs)

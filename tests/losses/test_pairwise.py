@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fasthash.losses import balanced_likelihood, dsh, label_similarity, pairwise_likelihood
+from fasthash.losses import balanced_likelihood, dsh, label_similarity, pairwise_likelihood, squared_pairwise
 
 LABELS = torch.tensor([0, 0, 1])
 
@@ -58,7 +58,16 @@ def loop_balanced(pairs):
     return total / (2 * negative)
 
 
-LOOPS = [(pairwise_likelihood, loop_likelihood), (dsh, loop_dsh), (balanced_likelihood, loop_balanced)]
+def loop_squared(pairs):
+    return mean((dot(a, b) - len(a) * (1 if s else -1)) ** 2 for a, b, s in pairs)
+
+
+LOOPS = [
+    (pairwise_likelihood, loop_likelihood),
+    (dsh, loop_dsh),
+    (squared_pairwise, loop_squared),
+    (balanced_likelihood, loop_balanced),
+]
 
 
 @pytest.mark.parametrize(("loss", "loop"), LOOPS)
@@ -75,6 +84,8 @@ def test_worked_example(student):
     similarity, known = label_similarity(LABELS)
     assert float(pairwise_likelihood(student, similarity, mask=known)) == pytest.approx(0.65408, abs=5e-6)
     assert float(dsh(student, similarity, mask=known)) == pytest.approx(1.0, abs=1e-6)
+    # Products 0, -0.5 and 0 against 2, -2 and -2.
+    assert float(squared_pairwise(student, similarity, mask=known)) == pytest.approx((4 + 2.25 + 4) / 3)
 
 
 def test_gradients_reach_both_sides_of_a_pair():
@@ -150,3 +161,15 @@ def test_errors_name_the_argument(loss, _):
         loss(u, similarity, mask=similarity[0])
     with pytest.raises(TypeError, match=f"{name}: mask must be torch.bool, got torch.float32"):
         loss(u, similarity, mask=similarity.float())
+
+
+def test_balanced_with_weights_of_pairs(student):
+    similarity = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]]).bool()
+    weight = torch.tensor([[9.0, 0.5, 2.0], [0.5, 9.0, 1.0], [2.0, 1.0, 9.0]])
+    log2, far = math.log(2), math.log(1 + math.exp(-0.5))  # products 0, -0.5 and 0
+    expected = (0.5 * log2 + (2 * far + 1 * log2) / 2) / 2
+    assert float(balanced_likelihood(student, similarity, scale=1.0, weight=weight)) == pytest.approx(expected)
+    one = balanced_likelihood(student, similarity, weight=torch.ones(3, 3))
+    torch.testing.assert_close(one, balanced_likelihood(student, similarity))
+    with pytest.raises(ValueError, match=r"balanced_likelihood: weight must have shape \(3, 3\), got \(3, 2\)"):
+        balanced_likelihood(student, similarity, weight=weight[:, :2])

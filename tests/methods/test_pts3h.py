@@ -124,14 +124,3 @@ def test_dsh_has_its_own_regulariser():
     assert losses["quantization"] == pytest.approx(0.02)
     losses = dataclasses.replace(method, sup="dpsh", q=1.0).supervised(torch.full((2, 2), 0.5), torch.tensor([0, 0]))
     assert losses["quantization"] == pytest.approx(0.25)
-
-
-def test_backbone_and_head_have_their_own_rates():
-    config = methods.OptimiserConfig(lr=1e-3, backbone_lr=1e-5)
-    network = build_network(NetworkConfig("mlp", (16,)), (6,), 12)
-    rates = {id(p): group["lr"] for group in config.build(network).param_groups for p in group["params"]}
-    assert {rates[id(p)] for p in network.head.parameters()} == {1e-3}
-    assert {rates[id(p)] for p in network.backbone.parameters()} == {1e-5}
-    assert len(config.build(torch.nn.Linear(2, 2)).param_groups) == 1
-    with pytest.raises(ValueError, match='schedule must be "cosine" or "constant", got \'step\''):
-        methods.OptimiserConfig(schedule="step").rate(0, 1)

@@ -1,0 +1,128 @@
+"""Which tuples a loss is computed on: drawn here, without gradient, apart from the values.
+
+A tuple is a row of places in the batch, int64; a row of -1 is no tuple, so that shapes never depend on what was drawn.
+All numbers come from the generator that is passed in, on the device of the masks.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fasthash.losses._pairs import check_matrix
+
+
+def draw_columns(allowed: Tensor, *, draws: int | None = None, generator: torch.Generator | None = None) -> Tensor:
+    """Columns of each row, uniform over those that are allowed, with replacement.
+
+    Args:
+        allowed: (n, m) bool.
+        draws: how many a row; None = one, without a dimension for it.
+        generator: where the numbers come from.
+
+    Returns:
+        int64 (n, draws), or (n,) for None; -1 in rows that allow nothing.
+
+    Raises:
+        TypeError: allowed not bool.
+        ValueError: allowed not a matrix, draws below 1.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import draw_columns
+        >>> draw_columns(torch.tensor([[0, 1, 0], [0, 0, 1], [0, 0, 0]]).bool()).tolist()
+        [1, 2, -1]
+    """
+    if allowed.ndim != 2:
+        raise ValueError(f"draw_columns: allowed must have shape (n, m), got {tuple(allowed.shape)}")
+    if allowed.dtype != torch.bool:
+        raise TypeError(f"draw_columns: allowed must be torch.bool, got {allowed.dtype}")
+    if draws is not None and draws < 1:
+        raise ValueError(f"draw_columns: draws must be >= 1, got {draws}")
+    # The r-th allowed column is the first at which the running count has reached r.
+    running = allowed.cumsum(1, dtype=torch.int32)
+    count = running[:, -1:] if allowed.shape[1] else running.new_zeros(len(allowed), 1)
+    numbers = torch.rand((len(allowed), draws or 1), generator=generator, device=allowed.device)
+    # A number just below 1 times the count may round up to it.
+    rank = torch.minimum((numbers * count).to(torch.int32), count - 1) + 1
+    columns = torch.searchsorted(running, rank).masked_fill(count == 0, -1)
+    return columns if draws is not None else columns[:, 0]
+
+
+def draw_triplets(
+    similarity: Tensor, known: Tensor, *, draws: int = 10, generator: torch.Generator | None = None
+) -> Tensor:
+    """One triplet (anchor, positive, negative) of each item, by rejection.
+
+    The positive is uniform over the items that share a label with the anchor, the anchor among them; the negative over
+    those that share none; accepted when the two share none either, at most `draws` times.
+
+    Source: the authors' release of SSDH (Zhang and Peng, TCSVT 2017).
+
+    Args:
+        similarity: (n, n) bool, pairs that share a label, as `label_similarity` gives it.
+        known: (n, n) bool, pairs with two labels.
+        draws: trials an anchor.
+        generator: where the numbers come from.
+
+    Returns:
+        int64 (n, 3); -1 where an anchor found no triplet.
+
+    Raises:
+        TypeError: masks not bool.
+        ValueError: masks of other shapes, draws below 1.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import draw_triplets, label_similarity
+        >>> labels = torch.tensor([5, 7, -1])
+        >>> draw_triplets(*label_similarity(labels)).tolist()
+        [[0, 0, 1], [1, 1, 0], [-1, -1, -1]]
+    """
+    items = similarity.shape[0]
+    check_matrix("draw_triplets", "similarity", similarity, items, items)
+    check_matrix("draw_triplets", "known", known, items, items)
+    positive = draw_columns(similarity, draws=draws, generator=generator)
+    negative = draw_columns(known & ~similarity, draws=draws, generator=generator)
+    accepted = (positive >= 0) & (negative >= 0)
+    if items:
+        accepted &= ~similarity[positive.clamp(min=0), negative.clamp(min=0)]
+    # Weights that fall make the first accepted draw the largest: argmax names no order among equals.
+    first = (accepted * torch.arange(draws, 0, -1, device=accepted.device)).argmax(1, keepdim=True)
+    anchors = torch.arange(items, device=similarity.device)[:, None]
+    triplets = torch.cat([anchors, positive.gather(1, first), negative.gather(1, first)], 1)
+    return triplets.masked_fill(~accepted.any(1, keepdim=True), -1)
+
+
+def draw_pairs(near: Tensor, far: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """One near and one far item of each item's lists: (anchor, near, far).
+
+    Source: the authors' release of SSDH (Zhang and Peng, TCSVT 2017).
+
+    Args:
+        near: int64 (n, k), places; -1 = none.
+        far: int64 (n, l), places; -1 = none.
+        generator: where the numbers come from.
+
+    Returns:
+        int64 (n, 3); -1 where a -1 was drawn.
+
+    Raises:
+        ValueError: lists of other shapes, or without a column.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import draw_pairs
+        >>> draw_pairs(torch.tensor([[0], [1]]), torch.tensor([[1], [-1]])).tolist()
+        [[0, 0, 1], [-1, -1, -1]]
+    """
+    if near.ndim != 2 or far.ndim != 2 or len(near) != len(far) or not (near.shape[1] and far.shape[1]):
+        raise ValueError(
+            f"draw_pairs: near and far must have shapes (n, k) and (n, l), got {tuple(near.shape)}, {tuple(far.shape)}"
+        )
+    anchors = torch.arange(len(near), device=near.device)
+    columns = [
+        torch.randint(side.shape[1], (len(near), 1), generator=generator, device=near.device) for side in (near, far)
+    ]
+    pairs = torch.stack([anchors, near.gather(1, columns[0])[:, 0], far.gather(1, columns[1])[:, 0]], 1)
+    return pairs.masked_fill((pairs < 0).any(1, keepdim=True), -1)

@@ -1,0 +1,229 @@
+"""SSDH: a ranking of labelled items, an online graph of all items, and pseudo-labels of a class head."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from fasthash.data import Batch, ItemSpec, TrainingSet
+from fasthash.losses import (
+    classification,
+    draw_columns,
+    draw_pairs,
+    draw_triplets,
+    graph_embedding,
+    label_similarity,
+    triplet_ranking,
+)
+from fasthash.methods.plan import Plan
+from fasthash.methods.registry import register
+from fasthash.methods.state import State
+from fasthash.methods.two_stream import TwoStreamMethod
+from fasthash.networks import HashNetwork
+from fasthash.ops import pack
+from fasthash.teachers import (
+    CodeBank,
+    far_window,
+    near_count,
+    near_far_lists,
+    near_far_lists_of_codes,
+    pseudo_label_candidates,
+)
+
+
+@register("ssdh")
+@dataclass(frozen=True)
+class SSDH(TwoStreamMethod):
+    """Semi-supervised deep hashing.
+
+    Zhang and Peng, "SSDH: Semi-supervised Deep Hashing for Large Scale Image Retrieval", TCSVT 2017; losses and draws
+    follow the authors' release, term by term. J = J_class + w_rank J_rank + lam (w_pair J_embedding + J_pseudo), on
+    h = sigmoid(z) of the logits z of the hash head; distances are those of h, never of codes. Options whose default is
+    None, "backbone" and "codes" graphs, "bce" and "softmax" class losses, and the bank are reconstructed or ours.
+
+    Attributes:
+        labelled_fraction: share of labelled items in a batch.
+        lam: weight of the terms that unlabelled items enter.
+        w_rank, w_pair: weights of ranking and embedding.
+        graph: by what items are near and far: "hash" = h, "backbone" = feature vectors, "codes" = packed codes.
+        graph_scope: where near items are looked for: "batch", or "bank" = the codes of all training items, rewritten as
+            items pass; they enter as constants of 0 and 1. Far items come from the batch, by `graph`.
+        k: length of the near list, the item itself included; at most a third of the batch.
+        exclude_self: leave an item out of its own near and positive lists.
+        far_window: start and length of the far ranks; None = `teachers.far_window`.
+        margin_rank: of the ranking, on squared distances.
+        margin_pair: of the embedding and the pseudo-labels, on distances; None = 2.5 at 12 bits, else
+            min(3, 0.72 sqrt(bits)), which is 3 from 18 bits on.
+        max_draws: trials to draw a triplet.
+        cls: class loss "squared", "bce" or "softmax", "none" = no class head; None = "softmax" for class ids,
+            "squared" for multi-hot labels.
+        pseudo: use the pseudo-labels of the class head.
+
+    Raises:
+        ValueError: an unknown choice, a number out of range, pseudo-labels without a class head, or no term at all.
+
+    Example:
+        >>> from fasthash import methods
+        >>> method = methods.create("ssdh", bits=48, lam=0.2)
+    """
+
+    epochs: float = 50
+    labelled_fraction: float = 0.5
+    lam: float = 0.1
+    w_rank: float = 1.0
+    w_pair: float = 1.0
+    graph: Literal["hash", "backbone", "codes"] = "hash"
+    graph_scope: Literal["batch", "bank"] = "batch"
+    k: int = 8
+    exclude_self: bool = False
+    far_window: tuple[int, int] | None = None
+    margin_rank: float = 1.0
+    margin_pair: float | None = None
+    max_draws: int = 10
+    cls: Literal["squared", "bce", "softmax", "none"] | None = None
+    pseudo: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_choice(
+            graph=("hash", "backbone", "codes"),
+            graph_scope=("batch", "bank"),
+            cls=("squared", "bce", "softmax", "none", None),
+        )
+        self.check("in [0, 1]", labelled_fraction=self.labelled_fraction)
+        self.check(">= 0", lam=self.lam, w_rank=self.w_rank, w_pair=self.w_pair)
+        self.check(">= 0", margin_rank=self.margin_rank, margin_pair=self.margin_pair or 0)
+        self.check(">= 1", k=self.k, max_draws=self.max_draws)
+        if self.far_window is not None and not (
+            len(self.far_window) == 2 and self.far_window[0] >= 0 and self.far_window[1] >= 1
+        ):
+            raise ValueError(f"SSDH: far_window must be (start >= 0, length >= 1), got {self.far_window}")
+        if self.pseudo and self.cls == "none":
+            raise ValueError('SSDH: pseudo must be False without a class head, got True and cls="none"')
+        if self.cls == "none" and not self.w_rank and not (self.lam and self.w_pair):
+            raise ValueError("SSDH: w_rank, lam and w_pair must leave a term, got none")
+
+    def labelled_a_batch(self) -> int:
+        """`labelled_fraction` of a batch, rounded."""
+        return round(self.labelled_fraction * self.batch_size)
+
+    def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:
+        """The student, and a class head on its feature vectors where there are classes.
+
+        Raises:
+            TypeError: a network that is no `HashNetwork`, of which feature vectors and logits are needed.
+        """
+        if not isinstance(network, HashNetwork):
+            raise TypeError(f"SSDH: network must be a HashNetwork, got {type(network).__name__}")
+        if self.cls == "none" or not items.classes:
+            return {"student": network}
+        classifier = nn.Linear(network.feature_size, items.classes)
+        # As released; the hash head keeps the weights that it came with.
+        nn.init.normal_(classifier.weight, std=0.01)
+        nn.init.zeros_(classifier.bias)
+        return {"student": network, "classifier": classifier}
+
+    def plan(self, data: TrainingSet, seed: int) -> Plan:
+        """One stage, `train`.
+
+        Raises:
+            ValueError: cls="softmax" with multi-hot labels.
+        """
+        if self.cls == "softmax" and data.labels.ndim == 2:
+            raise ValueError('SSDH: cls must be "squared" or "bce" with multi-hot labels, got "softmax"')
+        return super().plan(data, seed)
+
+    def student_optimiser(self, state: State) -> Optimizer:
+        """What moves the student and the class head, both heads at the same rate."""
+        optimiser = super().student_optimiser(state)
+        if "classifier" in state.modules:
+            heads = list(state.modules["classifier"].parameters())
+            optimiser.add_param_group({"params": heads, "lr": self.optimiser.lr})
+        return optimiser
+
+    def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
+        """The weighted terms of one step, by name."""
+        streams = {"labelled": batch.labelled_x()}
+        if self.lam:
+            streams["unlabelled"] = batch.unlabelled_x()
+        parts = [self.outputs(state, x, stream) for stream, x in streams.items() if len(x)]
+        outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        h, labels = torch.sigmoid(outputs["z"]), batch.labels[: batch.labelled]
+        losses = {}
+        if "classes" in outputs:
+            kind = self.cls or ("softmax" if labels.ndim == 1 else "squared")
+            losses["class"] = classification(outputs["classes"][: batch.labelled], labels, kind=kind)  # type: ignore[arg-type]
+        if self.w_rank:
+            similarity, known = label_similarity(labels)
+            triplets = draw_triplets(similarity, known, draws=self.max_draws, generator=state.generator("triplets"))
+            losses["rank"] = self.w_rank * triplet_ranking(h[: batch.labelled], triplets, margin=self.margin_rank)
+        if self.lam and self.w_pair:
+            losses["embedding"] = self.lam * self.w_pair * self.embedding_term(state, batch, h, outputs)
+        if self.lam and self.pseudo and "classes" in outputs:
+            losses["pseudo"] = self.lam * self.pseudo_term(state, batch, h, outputs["classes"])
+        return losses
+
+    def outputs(self, state: State, x: Tensor, stream: str) -> dict[str, Tensor]:
+        """What the networks make of a random view of x, gathered from all processes.
+
+        Returns:
+            "z" (n, bits), logits of the hash head; "classes" (n, classes), logits of the class head if there is one;
+            "features" (n, features) if the graph needs them.
+        """
+        network = cast(HashNetwork, state.modules["student"])
+        with state.drawing_from(stream) as generator:
+            features = network.features(self.perturbation(x, generator))
+            found = {"z": network.head(features)}
+        if "classifier" in state.modules:
+            found["classes"] = state.modules["classifier"](features)
+        if self.graph == "backbone":
+            found["features"] = features
+        return {name: state.gather(value) for name, value in found.items()}
+
+    def embedding_term(self, state: State, batch: Batch, h: Tensor, outputs: dict[str, Tensor]) -> Tensor:
+        """J_embedding of all items of the batch."""
+        items, z = len(h), outputs["z"]
+        k, window = near_count(items, self.k), far_window(items, self.bits, self.far_window)
+        if self.graph == "codes":
+            near, far = near_far_lists_of_codes(z, k, window, exclude_self=self.exclude_self)
+        else:
+            points = h if self.graph == "hash" else outputs["features"]
+            near, far = near_far_lists(points, k, window, exclude_self=self.exclude_self)
+        generator = state.generator("graph")
+        if self.graph_scope == "batch":
+            return graph_embedding(h, draw_pairs(near, far, generator=generator), margin=self.margin)
+        bank, codes, index = (
+            CodeBank(state.tensors, len(state.data), self.bits, h.device),
+            pack(z.detach()),
+            batch.index[:items],
+        )
+        bank.write(index, codes)
+        _, near = bank.nearest(codes, self.k, exclude=index if self.exclude_self else None)
+        pairs = draw_pairs(near, far, generator=generator)
+        constants = (bank.outputs(pairs[:, 1]) + 1) / 2
+        # Places of the near items are rows of the bank, which `constants` stand for.
+        pairs[:, 1] = pairs[:, 0]
+        return graph_embedding(h, pairs, margin=self.margin, constants=constants)
+
+    def pseudo_term(self, state: State, batch: Batch, h: Tensor, classes: Tensor) -> Tensor:
+        """J_pseudo of the unlabelled items of the batch."""
+        positive, negative = pseudo_label_candidates(classes, batch.labels)
+        if self.exclude_self:
+            positive.fill_diagonal_(False)
+        generator, first = state.generator("pseudo"), batch.labelled
+        sides = [draw_columns(side[first:], generator=generator) for side in (positive, negative)]
+        anchors = torch.arange(first, len(h), device=h.device)
+        pairs = torch.stack([anchors, *sides], 1)
+        return graph_embedding(h, pairs, margin=self.margin)
+
+    @property
+    def margin(self) -> float:
+        """`margin_pair`, or its rule."""
+        if self.margin_pair is not None:
+            return self.margin_pair
+        return 2.5 if self.bits == 12 else min(3.0, 0.72 * math.sqrt(self.bits))
