@@ -13,6 +13,16 @@ from fasthash.data.augment import (
 from fasthash.data.batch import Batch, ItemSpec
 from fasthash.data.digits import load_digits
 from fasthash.data.sampler import TwoStreamSampler
+from fasthash.data.sources import (
+    ArraySource,
+    Source,
+    Standardisation,
+    StoredViews,
+    array_names,
+    as_source,
+    cache_folder,
+    map_array,
+)
 from fasthash.data.splits import (
     ListedSplit,
     Protocol,
@@ -26,20 +36,28 @@ from fasthash.data.splits import (
 from fasthash.data.training_set import TrainingSet
 
 __all__ = [
+    "ArraySource",
     "Batch",
     "ItemSpec",
     "ListedSplit",
     "Perturbation",
     "Protocol",
+    "Source",
     "Split",
+    "Standardisation",
+    "StoredViews",
     "TrainingSet",
     "TwoStreamSampler",
     "add_noise",
+    "array_names",
+    "as_source",
+    "cache_folder",
     "draw_split",
     "drop_features",
     "keep_labelled",
     "load_digits",
     "make_split",
+    "map_array",
     "protocols",
     "random_crop",
     "random_erase",

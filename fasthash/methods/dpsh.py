@@ -8,7 +8,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from fasthash.data import Batch
 from fasthash.losses import (
     balanced_likelihood,
     dsh,
@@ -18,22 +17,19 @@ from fasthash.losses import (
     quantization,
 )
 from fasthash.methods.registry import register
-from fasthash.methods.state import State
-from fasthash.methods.two_stream import TwoStreamMethod
+from fasthash.methods.two_stream import SupervisedMethod
 
 
 @register("dpsh")
 @dataclass(frozen=True)
-class DPSH(TwoStreamMethod):
+class DPSH(SupervisedMethod):
     """Deep pairwise supervised hashing on the labelled stream, in batches.
 
     In the spirit of DPSH, Li, Wang and Kang, "Feature Learning based Deep Supervised Hashing with Pairwise Labels",
     IJCAI 2016. Differences: outputs through tanh, pairs within a batch (there: with the stored outputs of the whole
-    training set), means in place of sums, AdamW. It reads the batches of the semi-supervised methods and leaves their
-    unlabelled items alone, so that a comparison differs in the loss only.
+    training set), means in place of sums, AdamW.
 
     Attributes:
-        labelled: labelled items a step.
         sup: "dpsh" (pairwise likelihood and squared quantisation), "dsh" (contrastive, with its own regulariser) or
             "balanced" (likelihood in which similar and dissimilar pairs weigh the same, and squared quantisation).
         q: weight of the quantisation; None = 0.02 for "dsh", else 0.1: the publications' weights in our units.
@@ -46,7 +42,6 @@ class DPSH(TwoStreamMethod):
         >>> baseline = methods.create("dpsh", bits=32, epochs=10)
     """
 
-    labelled: int = 32
     sup: Literal["dpsh", "dsh", "balanced"] = "dpsh"
     q: float | None = None
 
@@ -54,20 +49,6 @@ class DPSH(TwoStreamMethod):
         super().__post_init__()
         self.check_choice(sup=("dpsh", "dsh", "balanced"))
         self.check(">= 0", q=self.q or 0)
-        if not 0 <= self.labelled <= self.batch_size:
-            raise ValueError(
-                f"{type(self).__name__}: labelled must lie in [0, batch_size], got {self.labelled} "
-                f"and batch_size {self.batch_size}"
-            )
-
-    def labelled_a_batch(self) -> int:
-        """`labelled`."""
-        return self.labelled
-
-    def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
-        """Supervised terms of the labelled items."""
-        u = state.gather(self.forward(state, "student", batch.labelled_x(), "labelled"))
-        return self.supervised(u, batch.labels[: batch.labelled])
 
     def supervised(self, u: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Supervised term and quantisation of outputs (n, bits) of labelled items."""

@@ -52,7 +52,7 @@ class State:
     def batch(self, index: Tensor, step: int) -> Batch:
         """The items at these places, int64 (B,), labelled ones first, at this step of a stage; of each kind the share
         of this process."""
-        return self.data.batch(index, step=step, rank=self.rank, ranks=self.ranks)
+        return self.data.batch(index, step=step, rank=self.rank, ranks=self.ranks, seed=self.seed)
 
     def gather(self, x: Tensor) -> Tensor:
         """Rows of all processes, in the order of the processes; gradients flow back to the process of each row."""

@@ -118,3 +118,45 @@ class TwoStreamMethod(Method):
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{type(self).__name__}: {name} must be one of {known}, got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
+class SupervisedMethod(TwoStreamMethod):
+    """A method that learns from the labelled items of a batch and leaves the others alone.
+
+    It reads the batches of the semi-supervised methods, so that a comparison differs in the loss only. A subclass says
+    what the losses of outputs and labels are.
+
+    Attributes:
+        labelled: labelled items a step.
+
+    Raises:
+        ValueError: labelled outside [0, batch_size], or a network with outputs in (0, 1).
+    """
+
+    labelled: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.labelled <= self.batch_size:
+            raise ValueError(
+                f"{type(self).__name__}: labelled must lie in [0, batch_size], got {self.labelled} "
+                f"and batch_size {self.batch_size}"
+            )
+        if self.network.relaxation == "sigmoid":
+            raise ValueError(
+                f'{type(self).__name__}: network.relaxation must be "tanh" or "none", got {self.network.relaxation!r}'
+            )
+
+    def labelled_a_batch(self) -> int:
+        """`labelled`."""
+        return self.labelled
+
+    def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
+        """Supervised terms of the labelled items."""
+        u = state.gather(self.forward(state, "student", batch.labelled_x(), "labelled"))
+        return self.supervised(u, batch.labels[: batch.labelled])
+
+    @abstractmethod
+    def supervised(self, u: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of outputs (n, bits) of labelled items, by name."""
