@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "networks": set(),
     "data": set(),
     "methods": {"losses", "teachers", "networks", "data", "ops"},
-    "training": {"methods", "evaluation", "data", "networks", "ops"},
+    "training": {"methods", "evaluation", "teachers", "data", "networks", "ops"},
     "cli": {"training", "methods", "evaluation", "data", "ops", "_native"},
 }
 

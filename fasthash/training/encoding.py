@@ -1,0 +1,57 @@
+"""Packed codes of items by a network, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fasthash.ops import pack
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network lives; the CPU if nothing in it says so."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients; afterwards each part is in the mode it was in, and so are random numbers."""
+    modes = {module: module.training for module in network.modules()}
+    device = device_of(network)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
+        network.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+
+def encode_batches(network: nn.Module, x: Any, bits: int, batch_size: int) -> Iterator[tuple[slice, Tensor]]:
+    """Codes uint8 (b, ceil(bits / 8)) of batch after batch of items (n, ...), with their rows, on the network's device.
+
+    Raises:
+        ValueError: a network of another width than `bits`.
+    """
+    device = device_of(network)
+    # A sigmoid's outputs are all positive: where a network tells its logits, these are packed.
+    logits = getattr(network, "logits", network)
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, min(start + batch_size, len(x)))
+        part = x[rows]
+        if isinstance(part, np.ndarray):
+            # A copy in native order: read-only, reversed and foreign arrays are welcome.
+            part = torch.from_numpy(part.astype(np.float32))
+        outputs = logits(part.to(device, torch.float32))
+        if outputs.shape != (len(part), bits):
+            raise ValueError(
+                f"Hasher.encode: network: expected outputs ({len(part)}, {bits}), got {tuple(outputs.shape)}"
+            )
+        yield rows, pack(outputs)
