@@ -69,8 +69,7 @@ class EMATeacher(nn.Module):
                 f"got {len(theirs)} of other shapes or order"
             )
         decay = min(1 - 1 / (step + 1), self.decay_max)
-        for mean, parameter in zip(ours, theirs, strict=True):
-            mean.lerp_(parameter, 1 - decay)
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
