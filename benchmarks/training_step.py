@@ -97,8 +97,8 @@ class Step:
         original = getattr(self.method, forward)
         calls: list[tuple[list[Tensor], list[Tensor], Any]] = []
 
-        def record(*arguments: Any) -> Any:
-            made = original(*arguments)
+        def record(*arguments: Any, **options: Any) -> Any:
+            made = original(*arguments, **options)
             inside = list(made.values()) if isinstance(made, dict) else [made]
             leaves = [x.detach().requires_grad_(x.requires_grad) for x in inside]
             calls.append(
@@ -127,7 +127,7 @@ class Step:
 
         def losses() -> None:
             answers = iter(given)
-            object.__setattr__(self.method, forward, lambda *arguments: next(answers))
+            object.__setattr__(self.method, forward, lambda *arguments, **options: next(answers))
             try:
                 self.losses(self.state).backward()
             finally:
