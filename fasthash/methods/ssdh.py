@@ -20,6 +20,7 @@ from fasthash.losses import (
     label_similarity,
     triplet_ranking,
 )
+from fasthash.methods._options import check_choice, check_count, check_range
 from fasthash.methods.plan import Plan
 from fasthash.methods.registry import register
 from fasthash.methods.state import State
@@ -65,6 +66,7 @@ class SSDH(TwoStreamMethod):
         pseudo: use the pseudo-labels of the class head.
 
     Raises:
+        TypeError: an option of the wrong kind.
         ValueError: an unknown choice, a number out of range, pseudo-labels without a class head, or no term at all.
 
     Example:
@@ -90,15 +92,13 @@ class SSDH(TwoStreamMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_choice(
-            graph=("hash", "backbone", "codes"),
-            graph_scope=("batch", "bank"),
-            cls=("squared", "bce", "softmax", "none", None),
-        )
-        self.check("in [0, 1]", labelled_fraction=self.labelled_fraction)
-        self.check(">= 0", lam=self.lam, w_rank=self.w_rank, w_pair=self.w_pair)
-        self.check(">= 0", margin_rank=self.margin_rank, margin_pair=self.margin_pair or 0)
-        self.check(">= 1", k=self.k, max_draws=self.max_draws)
+        check_choice("SSDH", ("hash", "backbone", "codes"), graph=self.graph)
+        check_choice("SSDH", ("batch", "bank"), graph_scope=self.graph_scope)
+        check_choice("SSDH", ("squared", "bce", "softmax", "none", None), cls=self.cls)
+        check_range("SSDH", "[0, 1]", labelled_fraction=self.labelled_fraction)
+        check_range("SSDH", "[0, inf)", lam=self.lam, w_rank=self.w_rank, w_pair=self.w_pair)
+        check_range("SSDH", "[0, inf)", margin_rank=self.margin_rank, margin_pair=self.margin_pair)
+        check_count("SSDH", 1, k=self.k, max_draws=self.max_draws)
         if self.far_window is not None and not (
             len(self.far_window) == 2 and self.far_window[0] >= 0 and self.far_window[1] >= 1
         ):
