@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "data": set(),
     "methods": {"losses", "teachers", "networks", "data", "ops"},
     "training": {"methods", "evaluation", "teachers", "data", "networks", "ops"},
-    "cli": {"training", "methods", "evaluation", "data", "ops", "_native"},
+    "cli": {"index", "training", "methods", "evaluation", "data", "ops", "_native"},
 }
 
 

@@ -112,6 +112,110 @@ def audit(
     run(files, bits, (query_features, database_features), k, json)
 
 
+def index_build(
+    codes: tuple[str, ...],
+    out: str,
+    ids: str | None = None,
+    documents: str | None = None,
+    store: Literal["int8", "float16", "float32"] = "float16",
+    bits: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Make an index file from files of codes.
+
+    Example: fasthash index build --codes a.npy b.npz:codes --out all.fasthash
+
+    Files are .npy, .npz or .safetensors; name an array inside as FILE:KEY. Codes are packed uint8 rows, or matrices of
+    one column a bit (bit = x > 0). The index file appears when it is whole: after a crash, run the same again.
+
+    Args:
+        codes: files of codes, in this order.
+        out: index file to write.
+        ids: file of whole numbers, one for each code; default 0, 1, 2, ...
+        documents: file of vectors, one for each code, that `fasthash search --rescore` scores.
+        store: how the index keeps documents.
+        bits: code width; default that of the files' metadata, the columns, or 8 for each byte of packed codes.
+        overwrite: replace an index file that is there.
+    """
+    from fasthash.cli.index import build
+
+    build(codes, out, ids, documents, store, bits, overwrite)
+
+
+def index_add(
+    index: str, codes: tuple[str, ...], ids: str | None = None, documents: str | None = None, out: str | None = None
+) -> None:
+    """Add codes to an index file.
+
+    Example: fasthash index add --index all.fasthash --codes new.npy --ids new-ids.npy
+
+    Files as for `fasthash index build`. The file is replaced when the new one is whole: a crash leaves the old one.
+    Codes without --ids get running numbers, so adding a file twice has it twice; ids that are there already are
+    refused.
+
+    Args:
+        index: index file.
+        codes: files of codes, in this order.
+        ids: file of whole numbers, one for each code; default running numbers.
+        documents: file of vectors, one for each code, for an index that stores them.
+        out: index file to write instead of replacing the old one.
+    """
+    from fasthash.cli.index import add
+
+    add(index, codes, ids, documents, out)
+
+
+def index_info(index: str, verify: bool = False) -> None:
+    """Print what an index file holds.
+
+    Example: fasthash index info --index all.fasthash --verify
+
+    Args:
+        index: index file.
+        verify: also read it all and check its checksums.
+    """
+    from fasthash.cli.index import info
+
+    info(index, verify)
+
+
+def search(
+    index: str,
+    queries: str,
+    k: int = 10,
+    radius: int | None = None,
+    rescore: bool = False,
+    oversample: int = 4,
+    filter: str | None = None,
+    out: str | None = None,
+) -> None:
+    """Search an index file: the nearest codes of each query, exactly.
+
+    Example: fasthash search --index all.fasthash --queries q.npy --k 10 --out found.jsonl
+
+    Queries are a .npy, .npz or .safetensors file (FILE:KEY) of packed uint8 rows, or of a matrix of one column a bit. A
+    line of JSON for each query has its number, ids and distances (or scores); a .npz file has them as arrays, with -1
+    for places without a code. The output file appears when it is whole. The index is mapped, not read into memory.
+
+    Args:
+        index: index file.
+        queries: file of queries.
+        k: how many for each query.
+        radius: instead of k: all codes within this many bits, inclusive.
+        rescore: queries are floats; score the nearest k * oversample with the documents of the index, or its codes.
+        oversample: codes that are scored for each one returned.
+        filter: file of the ids that may be returned, or of a boolean for each code of the index.
+        out: .jsonl or .npz file to write; default JSON lines on the standard output.
+    """
+    from fasthash.cli.search import run
+
+    run(index, queries, k, radius, rescore, oversample, filter, out)
+
+
+def index() -> None:
+    """Index files: fasthash index build, add or info."""
+
+
 def info() -> None:
     """Print version, compiler, CPU levels, CUDA and library versions of this installation."""
     from fasthash.cli.info import run
@@ -119,7 +223,18 @@ def info() -> None:
     run()
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"demo": demo, "evaluate": evaluate, "audit": audit, "info": info}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "index": index,
+    "search": search,
+    "evaluate": evaluate,
+    "audit": audit,
+    "info": info,
+}
+# Commands that have commands of their own.
+GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "index": {"build": index_build, "add": index_add, "info": index_info},
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -132,10 +247,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments == ["--version"]:
         print(f"fasthash {fasthash.__version__}")
         return
+    commands, prog, description = COMMANDS, "fasthash", "Binary codes for retrieval."
+    if arguments and arguments[0] in GROUPS:
+        commands, prog = GROUPS[arguments[0]], f"fasthash {arguments[0]}"
+        description = COMMANDS[arguments[0]].__doc__ or ""
+        del arguments[0]
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="fasthash", description="Binary codes for retrieval.", args=arguments
-        )
+        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=description, args=arguments)
     except (ValueError, TypeError, ImportError, OSError) as error:
         sys.exit(f"fasthash: {error}")
     except KeyboardInterrupt:
