@@ -28,7 +28,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capsys):
-    """Calls the command within this process, which must refuse its arguments; gives its exit code and what it printed."""
+    """Calls the command in this process, which must refuse its arguments; gives its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> tuple[int, str]:
