@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fasthash.data import Standardisation, as_source
 from fasthash.ops import pack
 
 
@@ -34,22 +34,24 @@ def evaluating(network: nn.Module) -> Iterator[None]:
                 module.training = training
 
 
-def encode_batches(network: nn.Module, x: Any, bits: int, batch_size: int) -> Iterator[tuple[slice, Tensor]]:
+def encode_batches(
+    network: nn.Module, x: Any, bits: int, batch_size: int, standardisation: Standardisation | None = None
+) -> Iterator[tuple[slice, Tensor]]:
     """Codes uint8 (b, ceil(bits / 8)) of batch after batch of items (n, ...), with their rows, on the network's device.
 
+    Items go through the standardisation first, unless they are a source that went through it before.
+
     Raises:
-        ValueError: a network of another width than `bits`.
+        ValueError: a network of another width than `bits`, or a source that went through another standardisation.
     """
+    source = as_source(x).standardised_by(standardisation)
     device = device_of(network)
     # A sigmoid's outputs are all positive: where a network tells its logits, these are packed.
     logits = getattr(network, "logits", network)
     for start in range(0, len(x), batch_size):
         rows = slice(start, min(start + batch_size, len(x)))
-        part = x[rows]
-        if isinstance(part, np.ndarray):
-            # A copy in native order: read-only, reversed and foreign arrays are welcome.
-            part = torch.from_numpy(part.astype(np.float32))
-        outputs = logits(part.to(device, torch.float32))
+        part = source.take(torch.arange(rows.start, rows.stop))
+        outputs = logits(part.to(device))
         if outputs.shape != (len(part), bits):
             raise ValueError(
                 f"Hasher.encode: network: expected outputs ({len(part)}, {bits}), got {tuple(outputs.shape)}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fasthash.data import ItemSpec
+from fasthash.data import ItemSpec, Source, Standardisation
 from fasthash.methods import Method
 from fasthash.networks import build_network
 from fasthash.training.averaging import add_average, encoder_of
@@ -28,51 +28,59 @@ class Hasher:
         network: (n, ...) -> (n, bits); its `logits` are packed if it has such, else its outputs. It is put into
             evaluation mode.
         bits: width of the codes.
+        standardisation: what items go through before the network, None = nothing.
     """
 
-    def __init__(self, network: nn.Module, bits: int) -> None:
+    def __init__(self, network: nn.Module, bits: int, *, standardisation: Standardisation | None = None) -> None:
         self.network = network.eval()
         self.bits = bits
+        self.standardisation = standardisation
 
     def to(self, device: str | torch.device) -> Hasher:
         """Move the network."""
         self.network.to(device)
         return self
 
+    @overload
+    def encode(self, x: Source, *, batch_size: int = ...) -> Tensor: ...
+
+    @overload
+    def encode(self, x: A, *, batch_size: int = ...) -> A: ...
+
     @torch.no_grad()
-    def encode(self, x: A, *, batch_size: int = 1024) -> A:
+    def encode(self, x: Any, *, batch_size: int = 1024) -> Any:
         """Packed codes of items.
 
         Items go to the network's device a batch at a time, and codes come back where the items are.
 
         Args:
-            x: items (n, ...), floating; torch or NumPy, also memory-mapped: only a batch at a time is read.
+            x: items (n, ...) in the units of the training items, before their standardisation if they had one: a
+                `Source`, or floating, torch or NumPy, also memory-mapped: only a batch at a time is read.
             batch_size: items at once.
 
         Returns:
-            uint8 (n, ceil(bits / 8)), the same kind as x.
+            uint8 (n, ceil(bits / 8)), the same kind as x; of a `Source` a tensor.
 
         Raises:
-            TypeError: x is neither a floating tensor nor a floating array.
-            ValueError: batch_size below 1, or a network of another width than `bits`.
+            TypeError: x is neither a `Source`, a floating tensor nor a floating array.
+            ValueError: batch_size below 1, a network of another width than `bits`, or a source that was standardised in
+                another way than the training items.
         """
-        if not (isinstance(x, Tensor) and x.is_floating_point()) and not (
-            isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)
-        ):
+        floating = x.is_floating_point() if isinstance(x, Tensor) else _is_floating_array(x)
+        if not floating and not isinstance(x, Source):
             got = getattr(x, "dtype", type(x).__name__)
-            raise TypeError(f"Hasher.encode: x must be a floating tensor or array, got {got}")
+            raise TypeError(f"Hasher.encode: x must be a Source, or a floating tensor or array, got {got}")
         if batch_size < 1:
             raise ValueError(f"Hasher.encode: batch_size must be >= 1, got {batch_size}")
         shape = (len(x), -(-self.bits // 8))
-        if isinstance(x, Tensor):
-            codes = torch.empty(shape, dtype=torch.uint8, device=x.device)
-            for rows, part in encode_batches(self.network, x, self.bits, batch_size):
-                codes[rows] = part
-            return codes
-        array = np.empty(shape, dtype=np.uint8)
-        for rows, part in encode_batches(self.network, x, self.bits, batch_size):
-            array[rows] = part.cpu().numpy()
-        return array
+        codes = torch.empty(shape, dtype=torch.uint8, device=x.device if isinstance(x, Tensor) else None)
+        for rows, part in encode_batches(self.network, x, self.bits, batch_size, self.standardisation):
+            codes[rows] = part
+        return codes.numpy() if isinstance(x, np.ndarray) else codes
+
+
+def _is_floating_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)
 
 
 def load(
@@ -126,4 +134,4 @@ def load(
     if average is not None:
         add_average(method, modules, average)
     load_modules(saved, modules, best=scored if which is None else which == "best")
-    return Hasher(encoder_of(method, modules), method.bits)
+    return Hasher(encoder_of(method, modules), method.bits, standardisation=run.standardisation)

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fasthash.data import TrainingSet
+from fasthash.data import Standardisation, TrainingSet
 from fasthash.methods import Method, create
 from fasthash.training.checkpoint import REST, flush, latest_checkpoint
 from fasthash.training.config import Config
@@ -23,6 +23,7 @@ from fasthash.training.validation import Validation
 
 # What a resumed run must find as it was: all that decides about the weights.
 FIXED = ("seed", "precision", "clip", "ema", "validate_every", "patience", "ranks")
+STANDARDISATION = "standardisation.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,12 @@ class Run:
         except FileNotFoundError as error:
             raise FileNotFoundError(f"Run: folder must hold a config.json, got {str(self.path)!r}") from error
         return config
+
+    @property
+    def standardisation(self) -> Standardisation | None:
+        """What the training items went through, and what items to encode must go through; None = nothing."""
+        path = self.path / STANDARDISATION
+        return Standardisation.load(path) if path.exists() else None
 
     def method(self) -> Method:
         """The method with its options, made again."""
@@ -193,9 +200,11 @@ def _check_same(run: Run, name: str, old: Any, new: Any) -> None:
         raise ValueError(f"fit: to resume {str(run.path)!r}, {name} must be {old}, got {new}")
 
 
-def write_start(run: Run, description: Mapping[str, Any], ranks: int) -> None:
+def write_start(run: Run, description: Mapping[str, Any], data: TrainingSet, ranks: int) -> None:
     """Make the folder, and write what it starts with."""
     run.checkpoints.mkdir(parents=True, exist_ok=True)
+    if data.standardisation is not None:
+        data.standardisation.save(run.path / STANDARDISATION)
     write_json(run.path / "config.json", description)
     write_json(run.path / "environment.json", [*run.environment(), environment(ranks)])
 

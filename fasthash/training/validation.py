@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fasthash.data import Split
+from fasthash.data import Source, Split, Standardisation, as_source
 from fasthash.evaluation import mean_average_precision
 from fasthash.training.encoding import encode_batches, evaluating
 
@@ -23,7 +23,7 @@ class Validation:
     Never give it the queries of a test: what is chosen by a score is not measured by it.
 
     Attributes:
-        queries: items (q, ...) that training does not read.
+        queries: items (q, ...) that training does not read: a `Source`, a tensor or an array.
         query_labels: theirs, (q,) class ids or (q, classes) multi-hot.
         database: items (n, ...) to rank, with labels that training may know.
         database_labels: theirs, (n,) or (n, classes).
@@ -66,13 +66,24 @@ class Validation:
         if not len(split.validation):
             raise ValueError("Validation.from_split: split must have validation queries, got none")
         labels = torch.as_tensor(labels)
+        x = as_source(x)
         return cls(x[split.validation], labels[split.validation], x[split.labelled], labels[split.labelled])
 
-    def score(self, network: nn.Module, bits: int, *, batch_size: int = 1024) -> float:
-        """mAP@all of a network's codes; its mode, its statistics and all random numbers stay as they are."""
+    def score(
+        self,
+        network: nn.Module,
+        bits: int,
+        *,
+        batch_size: int = 1024,
+        standardisation: Standardisation | None = None,
+    ) -> float:
+        """mAP@all of a network's codes; its mode, its statistics and all random numbers stay as they are.
+
+        Items go through the standardisation first, unless they are a source that went through it before.
+        """
         with evaluating(network):
             queries, database = (
-                torch.cat([codes.cpu() for _, codes in encode_batches(network, x, bits, batch_size)])
+                torch.cat([codes.cpu() for _, codes in encode_batches(network, x, bits, batch_size, standardisation)])
                 for x in (self.queries, self.database)
             )
         labels = (torch.as_tensor(self.query_labels).cpu(), torch.as_tensor(self.database_labels).cpu())
@@ -82,6 +93,9 @@ class Validation:
         """Counts, and 16 bytes of BLAKE2b of items and labels: what a resumed run must find again."""
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.queries, self.query_labels, self.database, self.database_labels):
+            if isinstance(part, Source):
+                digest.update(part.digest().encode())
+                continue
             array = part.cpu().numpy() if isinstance(part, Tensor) else np.asarray(part)
             digest.update(np.ascontiguousarray(array).data)
         return {"queries": len(self.queries), "database": len(self.database), "digest": digest.hexdigest()}
