@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fasthash.data import Source, Split, Standardisation, as_source
+from fasthash.data import Source, Split, Standardisation
 from fasthash.evaluation import mean_average_precision
 from fasthash.training.encoding import encode_batches, evaluating
 
@@ -66,7 +66,6 @@ class Validation:
         if not len(split.validation):
             raise ValueError("Validation.from_split: split must have validation queries, got none")
         labels = torch.as_tensor(labels)
-        x = as_source(x)
         return cls(x[split.validation], labels[split.validation], x[split.labelled], labels[split.labelled])
 
     def score(
