@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fasthash.data import ItemSpec, Source, Standardisation
+from fasthash.data import ItemSpec, Source, Standardisation, as_source
 from fasthash.methods import Method
 from fasthash.networks import build_network
 from fasthash.training.averaging import add_average, encoder_of
@@ -25,10 +25,9 @@ class Hasher:
     """A trained network that makes packed codes.
 
     Args:
-        network: (n, ...) -> (n, bits); its `logits` are packed if it has such, else its outputs. It is put into
-            evaluation mode.
+        network: (n, ...) -> (n, bits); it is put into evaluation mode.
         bits: width of the codes.
-        standardisation: what items go through before the network, None = nothing.
+        standardisation: of the items that it was trained on, if they were standardised; `encode` does the same.
     """
 
     def __init__(self, network: nn.Module, bits: int, *, standardisation: Standardisation | None = None) -> None:
@@ -43,7 +42,6 @@ class Hasher:
 
     @overload
     def encode(self, x: Source, *, batch_size: int = ...) -> Tensor: ...
-
     @overload
     def encode(self, x: A, *, batch_size: int = ...) -> A: ...
 
@@ -54,33 +52,32 @@ class Hasher:
         Items go to the network's device a batch at a time, and codes come back where the items are.
 
         Args:
-            x: items (n, ...) in the units of the training items, before their standardisation if they had one: a
-                `Source`, or floating, torch or NumPy, also memory-mapped: only a batch at a time is read.
+            x: items (n, ...), a floating or uint8 tensor or array, also a mapped one, or a `data.Source`; only a batch
+                at a time is read. uint8 is read as `data.ArraySource` does, value / 255: where training had another
+                scale, give a source of that scale.
             batch_size: items at once.
 
         Returns:
-            uint8 (n, ceil(bits / 8)), the same kind as x; of a `Source` a tensor.
+            uint8 (n, ceil(bits / 8)), the same kind as x; of a source a tensor.
 
         Raises:
-            TypeError: x is neither a `Source`, a floating tensor nor a floating array.
-            ValueError: batch_size below 1, a network of another width than `bits`, or a source that was standardised in
+            TypeError: x of another kind or dtype.
+            ValueError: batch_size below 1, a network of another width than `bits`, or a source that is standardised in
                 another way than the training items.
         """
-        floating = x.is_floating_point() if isinstance(x, Tensor) else _is_floating_array(x)
-        if not floating and not isinstance(x, Source):
-            got = getattr(x, "dtype", type(x).__name__)
-            raise TypeError(f"Hasher.encode: x must be a Source, or a floating tensor or array, got {got}")
+        kind = "source" if isinstance(x, Source) else str(getattr(x, "dtype", type(x).__name__)).split(".")[-1]
+        if kind not in ("source", "uint8") and not (isinstance(x, Tensor | np.ndarray) and "float" in kind):
+            raise TypeError(
+                f"Hasher.encode: x must be a floating or uint8 tensor or array, or a data.Source, got {kind}"
+            )
         if batch_size < 1:
             raise ValueError(f"Hasher.encode: batch_size must be >= 1, got {batch_size}")
+        parts = encode_batches(self.network, as_source(x), self.bits, batch_size, self.standardisation)
         shape = (len(x), -(-self.bits // 8))
-        codes = torch.empty(shape, dtype=torch.uint8, device=x.device if isinstance(x, Tensor) else None)
-        for rows, part in encode_batches(self.network, x, self.bits, batch_size, self.standardisation):
+        codes = torch.empty(shape, dtype=torch.uint8, device=x.device if isinstance(x, Tensor) else "cpu")
+        for rows, part in parts:
             codes[rows] = part
         return codes.numpy() if isinstance(x, np.ndarray) else codes
-
-
-def _is_floating_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)
 
 
 def load(
@@ -134,4 +131,4 @@ def load(
     if average is not None:
         add_average(method, modules, average)
     load_modules(saved, modules, best=scored if which is None else which == "best")
-    return Hasher(encoder_of(method, modules), method.bits, standardisation=run.standardisation)
+    return Hasher(encoder_of(method, modules), method.bits, standardisation=run.standardisation())

@@ -23,7 +23,6 @@ from fasthash.training.validation import Validation
 
 # What a resumed run must find as it was: all that decides about the weights.
 FIXED = ("seed", "precision", "clip", "ema", "validate_every", "patience", "ranks")
-STANDARDISATION = "standardisation.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,16 +84,15 @@ class Run:
             raise FileNotFoundError(f"Run: folder must hold a config.json, got {str(self.path)!r}") from error
         return config
 
-    @property
-    def standardisation(self) -> Standardisation | None:
-        """What the training items went through, and what items to encode must go through; None = nothing."""
-        path = self.path / STANDARDISATION
-        return Standardisation.load(path) if path.exists() else None
-
     def method(self) -> Method:
         """The method with its options, made again."""
         config = self.config()
         return create(config["method"], **config["options"])
+
+    def standardisation(self) -> Standardisation | None:
+        """What was done to the training items and is to be done to others before the network; None = nothing."""
+        path = self.path / "standardisation.safetensors"
+        return Standardisation.load(path) if path.exists() else None
 
     def environment(self) -> list[dict[str, Any]]:
         """environment.json: machine, versions and threads of each start of the run."""
@@ -204,7 +202,9 @@ def write_start(run: Run, description: Mapping[str, Any], data: TrainingSet, ran
     """Make the folder, and write what it starts with."""
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     if data.standardisation is not None:
-        data.standardisation.save(run.path / STANDARDISATION)
+        path = run.path / "standardisation.safetensors"
+        data.standardisation.save(path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
     write_json(run.path / "config.json", description)
     write_json(run.path / "environment.json", [*run.environment(), environment(ranks)])
 

@@ -152,30 +152,17 @@ def test_blocks_come_in_order():
     assert torch.equal(torch.cat([*source.blocks(ROWS, size=3)]), source.take(ROWS))
 
 
-def test_rows_are_a_source_and_read_late():
+def test_selected_rows_are_a_source_and_read_late():
     x = numbers(7, 3)
     source = as_source(x)
-    some = source.standardised()[[4, 2, 4]]
+    some = source.standardised().select([4, 2, 4])
     assert (len(some), some.shape, some.views) == (3, (3,), 1)
     assert torch.equal(some.take(torch.tensor([1])), source.standardised().take(torch.tensor([2])))
-    assert torch.equal(torch.cat([*source[2:5].blocks()]), torch.from_numpy(x[2:5]))
     x[:] = 1
-    assert torch.equal(torch.cat([*source[np.array([6])].blocks()]), torch.ones(1, 3))
-    assert len({source.digest(), source[:5].digest(), source[[4, 2]].digest(), source[[2, 4]].digest()}) == 4
-    with pytest.raises(IndexError):
-        source[[7]].take(torch.tensor([0]))
-
-
-def test_standardised_by_the_statistics_of_others():
-    source, other = as_source(numbers(7, 3)), as_source(numbers(9, 3) + 1)
-    known = source.standardised().standardisation
-    assert torch.equal(other.standardised_by(known).take(ROWS), known(other.take(ROWS)))
-    already = source.standardised()
-    assert already.standardised_by(known) is already
-    assert other.standardised_by(None) is other
-    for wrong in (None, other.standardised().standardisation):
-        with pytest.raises(ValueError, match=r"Source.standardised_by: items: expected raw ones, got some"):
-            already.standardised_by(wrong)
+    assert torch.equal(torch.cat([*source.select(np.array([6])).blocks()]), torch.ones(1, 3))
+    assert len({source.digest(), source.select([4, 2]).digest(), source.select([2, 4]).digest()}) == 3
+    with pytest.raises(ValueError, match=r"Source.select: rows: expected \(n,\) from 0 to 6"):
+        source.select([7])
 
 
 class Squares(Source):

@@ -57,11 +57,6 @@ class Source(ABC):
         for part in (torch.arange(len(self)) if rows is None else rows).split(size):
             yield self.take(part, view=view)
 
-    def __getitem__(self, rows: Any) -> Source:
-        """The items at these rows: a slice, or integers (r,); they are still read only when they are taken."""
-        chosen = torch.arange(len(self))[rows] if isinstance(rows, slice) else torch.as_tensor(rows, dtype=torch.int64)
-        return _Rows(self, chosen)
-
     def standardised(self, rows: Any = None) -> Source:
         """The same items with mean 0 and deviation 1 over `rows` (None = all), read in blocks.
 
@@ -70,18 +65,9 @@ class Source(ABC):
         chosen = None if rows is None else torch.as_tensor(rows, dtype=torch.int64)
         return _Standardised(self, Standardisation.of(self, chosen))
 
-    def standardised_by(self, standardisation: Standardisation | None) -> Source:
-        """The same items as others see them that went through this standardisation, None = through none.
-
-        Items that went through it before are left as they are.
-
-        Raises:
-            ValueError: items that went through another one.
-        """
-        before = self.standardisation
-        if before is not None and (standardisation is None or not before.equals(standardisation)):
-            raise ValueError("Source.standardised_by: items: expected raw ones, got some that another one standardised")
-        return self if standardisation is None or before is not None else _Standardised(self, standardisation)
+    def select(self, rows: Any) -> Source:
+        """Some of the items, in the order of `rows`, int (n,); none is copied."""
+        return _Selected(self, torch.as_tensor(rows, dtype=torch.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,17 +119,11 @@ class Standardisation:
         """Items (n, *shape) standardised."""
         return (x - self.mean.to(x.device)) / self.deviation.to(x.device)
 
-    def equals(self, other: Standardisation) -> bool:
-        """Whether both do the same, bit for bit."""
-        return torch.equal(self.mean, other.mean) and torch.equal(self.deviation, other.deviation)
-
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a .safetensors file, whole or not at all."""
+        """Write a .safetensors file."""
         from safetensors.torch import save_file
 
-        temporary = f"{os.fspath(path)}.tmp"
-        save_file({"mean": self.mean.contiguous(), "deviation": self.deviation.contiguous()}, temporary)
-        os.replace(temporary, path)
+        save_file({"mean": self.mean.contiguous(), "deviation": self.deviation.contiguous()}, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Standardisation:
@@ -177,8 +157,10 @@ class _Standardised(Source):
         return state.hexdigest()
 
 
-class _Rows(Source):
+class _Selected(Source):
     def __init__(self, source: Source, rows: Tensor) -> None:
+        if rows.ndim != 1 or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(source)):
+            raise ValueError(f"Source.select: rows: expected (n,) from 0 to {len(source) - 1}, got {tuple(rows.shape)}")
         self._source, self._rows = source, rows
         self.shape, self.views, self.random = source.shape, source.views, source.random
 
@@ -194,5 +176,5 @@ class _Rows(Source):
 
     def digest(self) -> str:
         state = hashlib.blake2b(self._source.digest().encode(), digest_size=16)
-        state.update(self._rows.numpy().data)
+        state.update(self._rows.contiguous().numpy().data)
         return state.hexdigest()
