@@ -198,9 +198,10 @@ class Perturbation:
             raise ValueError("Perturbation: dropout must lie in [0, 1), got 1")
         if not isinstance(self.flip, bool):
             raise TypeError(f"Perturbation: flip must be True or False, got {self.flip!r}")
-        if isinstance(self.transforms, str):
-            raise TypeError(f"Perturbation: transforms must be a sequence of texts, got {self.transforms!r}")
-        for text in self.transforms:
+        transforms: Any = self.transforms
+        if isinstance(transforms, str):
+            raise TypeError(f"Perturbation: transforms must be a sequence of texts, got {transforms!r}")
+        for text in transforms:
             check_transform("Perturbation", text)
 
     def __call__(self, x: Tensor, generator: Generator) -> Tensor:
