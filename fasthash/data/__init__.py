@@ -9,6 +9,7 @@ from fasthash.data.augment import (
     random_flip,
     random_shift,
     random_warp,
+    random_zoom,
 )
 from fasthash.data.batch import Batch, ItemSpec
 from fasthash.data.cifar10 import read_cifar10
@@ -73,6 +74,7 @@ __all__ = [
     "random_flip",
     "random_shift",
     "random_warp",
+    "random_zoom",
     "read_cifar10",
     "read_idx",
     "read_image_folder",
