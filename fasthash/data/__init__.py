@@ -12,6 +12,7 @@ from fasthash.data.augment import (
 )
 from fasthash.data.batch import Batch, ItemSpec
 from fasthash.data.digits import load_digits
+from fasthash.data.feature_cache import cache_features
 from fasthash.data.sampler import TwoStreamSampler
 from fasthash.data.sources import (
     ArraySource,
@@ -51,6 +52,7 @@ __all__ = [
     "add_noise",
     "array_names",
     "as_source",
+    "cache_features",
     "cache_folder",
     "draw_split",
     "drop_features",

@@ -84,6 +84,10 @@ class MobileNetV2(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.last = nn.Sequential(SameConv(inputs, self.features, 1), nn.ReLU6())
 
+    def extra_repr(self) -> str:
+        """What no layer shows."""
+        return f"size={self.size}"
+
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 1280)."""
         if self.size is not None and x.shape[-2:] != (self.size, self.size):
