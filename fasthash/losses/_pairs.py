@@ -25,12 +25,26 @@ def check_codes(function: str, **arguments: Tensor) -> None:
             raise ValueError(f"{function}: {name} must be on {first.device} like {first_name}, got {x.device}")
 
 
-def check_same_items(function: str, student: Tensor, teacher: Tensor) -> None:
-    """Raise unless student and teacher are outputs (items, bits) of the same items."""
-    check_codes(function, student=student, teacher=teacher)
-    if student.shape != teacher.shape:
+def second_set(function: str, u: Tensor, v: Tensor | None) -> tuple[Tensor, tuple[int, int]]:
+    """The checked second set of a loss on pairs, u itself for None, and the shape (n, m) of its pairs."""
+    if v is None:
+        check_codes(function, u=u)
+        return u, (u.shape[0], u.shape[0])
+    if v.ndim != 3:
+        check_codes(function, u=u, v=v)
+        return v, (u.shape[0], v.shape[0])
+    check_codes(function, u=u, v=v.flatten(0, 1))
+    if v.shape[0] != u.shape[0]:
+        raise ValueError(f"{function}: v (n, m, bits) must have the {u.shape[0]} rows of u, got {v.shape[0]}")
+    return v, (u.shape[0], v.shape[1])
+
+
+def check_same_items(function: str, student: Tensor, other: Tensor, *, name: str = "teacher") -> None:
+    """Raise unless student and the other, of this name, are outputs (items, bits) for the same items."""
+    check_codes(function, student=student, **{name: other})
+    if student.shape != other.shape:
         raise ValueError(
-            f"{function}: teacher must have the shape {tuple(student.shape)} of student, got {tuple(teacher.shape)}"
+            f"{function}: {name} must have the shape {tuple(student.shape)} of student, got {tuple(other.shape)}"
         )
 
 
@@ -58,6 +72,11 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
         return a.to(dtype) @ b.to(dtype)
 
 
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """a_i.b_j for b (m, K), a_i.b_ij for b (n, m, K): (n, m)."""
+    return matmul(a, b.T) if b.ndim == 2 else matmul(b, a[:, :, None])[:, :, 0]
+
+
 def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
     """d = (1 - a.b / K) / 2, (n, K) and (m, K) -> (n, m): exactly Hamming / K for codes of -1 and +1."""
     distance: Tensor = (1 - matmul(a, b.T) / max(a.shape[1], 1)) / 2
@@ -65,9 +84,9 @@ def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:
-    """|a_i - b_j|^2, (n, K) and (m, K) -> (n, m), never below 0."""
-    norms = at_least_float32(a).square().sum(1)[:, None] + at_least_float32(b).square().sum(1)[None, :]
-    return (norms - 2 * matmul(a, b.T)).clamp(min=0)
+    """|a_i - b_j|^2, (n, K) and (m, K) or (n, m, K) -> (n, m), never below 0."""
+    norms = at_least_float32(a).square().sum(1)[:, None] + at_least_float32(b).square().sum(-1)
+    return (norms - 2 * products(a, b)).clamp(min=0)
 
 
 def off_diagonal(n: int, device: torch.device) -> Tensor:
@@ -76,8 +95,9 @@ def off_diagonal(n: int, device: torch.device) -> Tensor:
 
 
 def masked_mean(terms: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the terms where mask holds; 0 that still back-propagates where it holds nowhere."""
-    return torch.where(mask, terms, 0).sum() / mask.sum().clamp(min=1)
+    """Mean of the terms, all finite, where mask holds; 0 that still back-propagates where it holds nowhere."""
+    # A product, not torch.where, which is five times slower on a mask without order.
+    return (terms * mask).sum() / mask.sum().clamp(min=1)
 
 
 def sigmoid_scale(bits: int) -> float:

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from fasthash.losses._pairs import (
     at_least_float32,
-    check_codes,
     check_matrix,
     check_same_items,
     masked_mean,
     matmul,
     normalised_distance,
     off_diagonal,
+    second_set,
     sigmoid_scale,
     squared_distance,
 )
@@ -132,14 +132,15 @@ def neighbour_consistency(student: Tensor, teacher: Tensor, neighbour: Tensor) -
     Args:
         student: outputs (B, K), floating.
         teacher: outputs (B, K) of the same items, floating; a constant.
-        neighbour: int64 (B,), one drawn neighbour an item, -1 = none (cost B^2); or bool (B, B), all pairs (i, j) that
-            are neighbours, i = j where it counts (cost B^3 in memory too, for small batches).
+        neighbour: int64 (B,), one drawn neighbour an item, -1 = none (cost B^2); or floating (B, K), the teacher's
+            outputs of a neighbour from outside the batch; or bool (B, B), all pairs (i, j) that are neighbours, i = j
+            where it counts (cost B^3 in memory too, for small batches).
 
     Returns:
         The loss, a scalar in float32 or float64; 0 without a neighbour.
 
     Raises:
-        TypeError: outputs not floating, neighbour neither int64 nor bool.
+        TypeError: outputs not floating, neighbour neither int64 nor bool nor floating.
         ValueError: shapes or devices that do not fit.
 
     Example:
@@ -154,8 +155,12 @@ def neighbour_consistency(student: Tensor, teacher: Tensor, neighbour: Tensor) -
     check_same_items("neighbour_consistency", student, teacher)
     batch = student.shape[0]
     from_student = normalised_distance(student, student)
-    from_teacher = normalised_distance(teacher.detach(), teacher.detach())
     other = off_diagonal(batch, student.device)
+    if neighbour.is_floating_point():
+        check_same_items("neighbour_consistency", student, neighbour, name="neighbour")
+        from_outside = normalised_distance(neighbour.detach(), teacher.detach())
+        return masked_mean((from_student - from_outside).square(), other)
+    from_teacher = normalised_distance(teacher.detach(), teacher.detach())
     if neighbour.dtype == torch.bool:
         check_matrix("neighbour_consistency", "neighbour", neighbour, batch, batch)
         difference = from_student[:, None, :] - from_teacher[None, :, :]
@@ -169,24 +174,29 @@ def neighbour_consistency(student: Tensor, teacher: Tensor, neighbour: Tensor) -
         difference = from_student - from_teacher[row]
         kept = (neighbour >= 0)[:, None] & other & other[row]
     else:
-        raise TypeError(f"neighbour_consistency: neighbour must be torch.int64 or torch.bool, got {neighbour.dtype}")
+        raise TypeError(
+            f"neighbour_consistency: neighbour must be torch.int64, torch.bool or floating, got {neighbour.dtype}"
+        )
     return masked_mean(difference.square(), kept)
 
 
-def graph_contrastive(u: Tensor, pseudo: Tensor, known: Tensor, *, margin: float = 0.75) -> Tensor:
+def graph_contrastive(
+    u: Tensor, pseudo: Tensor, known: Tensor, v: Tensor | None = None, *, margin: float = 0.75
+) -> Tensor:
     """Contrastive loss on the pseudo-similarities of a teacher.
 
-    Mean over the known pairs i != j of s D + (1 - s) max(0, margin - sqrt(D))^2, D = |u_i - u_j|^2 / (4 K). Random
-    codes lie at sqrt(D) = 0.71, hence the margin. For the likelihood on the same pairs, use
-    `pairwise_likelihood(u, pseudo, mask=known)`.
+    Mean over the known pairs (without a second set those of i != j) of s D + (1 - s) max(0, margin - sqrt(D))^2,
+    D = |u_i - u_j|^2 / (4 K). Random codes lie at sqrt(D) = 0.71, hence the margin. For the likelihood on the same
+    pairs, use `pairwise_likelihood(u, pseudo, mask=known)`.
 
     Source: in the spirit of PTS3H (formula reconstructed), in the form of SNTG, Luo, Zhu, Li, Ren and Zhang, "Smooth
     Neighbors on Teacher Graphs for Semi-supervised Learning", CVPR 2018; scale and margin are ours.
 
     Args:
         u: student outputs (B, K), floating.
-        pseudo: (B, B), bool or 0 and 1: 1 = neighbours on the teacher's graph.
-        known: (B, B) bool, the pairs that count.
+        pseudo: (B, m), bool or 0 and 1: 1 = neighbours on the teacher's graph.
+        known: (B, m) bool, the pairs that count.
+        v: second set (m, K), or (B, m, K), one for each row; None = u itself without i = j.
         margin: distance beyond which pairs that are not neighbours are left alone, in units of sqrt(D).
 
     Returns:
@@ -204,13 +214,12 @@ def graph_contrastive(u: Tensor, pseudo: Tensor, known: Tensor, *, margin: float
         >>> print(f"{graph_contrastive(u, pseudo, torch.ones(3, 3).bool()):.5f}")
         0.11489
     """
-    check_codes("graph_contrastive", u=u)
-    batch, bits = u.shape
-    check_matrix("graph_contrastive", "pseudo", pseudo, batch, batch, boolean=False)
-    check_matrix("graph_contrastive", "known", known, batch, batch)
-    squared = squared_distance(u, u) / max(4 * bits, 1)
+    second, (batch, others) = second_set("graph_contrastive", u, v)
+    check_matrix("graph_contrastive", "pseudo", pseudo, batch, others, boolean=False)
+    check_matrix("graph_contrastive", "known", known, batch, others)
+    squared = squared_distance(u, second) / max(4 * u.shape[1], 1)
     # The floor keeps the gradient of the root finite where two outputs are identical: there it is 0.
     distance = squared.clamp(min=torch.finfo(squared.dtype).eps).sqrt()
     similar = pseudo.to(squared.dtype)
     terms = similar * squared + (1 - similar) * (margin - distance).clamp(min=0).square()
-    return masked_mean(terms, known & off_diagonal(batch, u.device))
+    return masked_mean(terms, known if v is not None else known & off_diagonal(batch, u.device))

@@ -2,8 +2,8 @@
 
 One call shape for all: `loss(u, similarity, v=None, *, mask=None, ...)`.
 
-- u (n, K): network outputs; v (m, K): a second set (stored outputs, another modality), or None for u against itself,
-  where a pair is i != j.
+- u (n, K): network outputs; v (m, K): a second set (stored outputs, another modality), or v (n, m, K): a set for each
+  row of u (its neighbours in a bank), or None for u against itself, where a pair is i != j.
 - similarity (n, m): bool, or 0 and 1 in any dtype, as `label_similarity` gives it.
 - mask (n, m) bool: the pairs that count, None = all. Without a pair the loss is 0 and still back-propagates.
 """
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from fasthash.losses._pairs import (
-    check_codes,
     check_matrix,
     masked_mean,
-    matmul,
     off_diagonal,
+    products,
+    second_set,
     sigmoid_scale,
     squared_distance,
 )
@@ -29,9 +29,7 @@ def _pairs(
     function: str, u: Tensor, similarity: Tensor, v: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The checked second set, similarity in float (n, m), and the kept pairs (n, m) bool."""
-    second = u if v is None else v
-    check_codes(function, u=u, v=second)
-    n, m = u.shape[0], second.shape[0]
+    second, (n, m) = second_set(function, u, v)
     check_matrix(function, "similarity", similarity, n, m, boolean=False)
     kept = off_diagonal(n, u.device) if v is None else torch.ones((n, m), dtype=torch.bool, device=u.device)
     if mask is not None:
@@ -57,7 +55,7 @@ def pairwise_likelihood(
     Args:
         u: outputs (n, K), floating.
         similarity: (n, m), bool or 0 and 1.
-        v: second set (m, K); None = u itself without i = j.
+        v: second set (m, K), or (n, m, K), one for each row; None = u itself without i = j.
         mask: (n, m) bool, the pairs that count.
         scale: factor of the inner product.
 
@@ -77,7 +75,7 @@ def pairwise_likelihood(
         0.65408
     """
     second, similar, kept = _pairs("pairwise_likelihood", u, similarity, v, mask)
-    theta = scale * matmul(u, second.T)
+    theta = scale * products(u, second)
     return masked_mean(softplus(theta) - similar * theta, kept)
 
 
@@ -98,7 +96,7 @@ def dsh(
     Args:
         u: outputs (n, K), floating.
         similarity: (n, m), bool or 0 and 1.
-        v: second set (m, K); None = u itself without i = j.
+        v: second set (m, K), or (n, m, K), one for each row; None = u itself without i = j.
         mask: (n, m) bool, the pairs that count.
         margin: squared distance beyond which dissimilar pairs are left alone; None = 2 K, as in the paper.
 
@@ -139,7 +137,7 @@ def squared_pairwise(
     Args:
         u: outputs (n, K), floating.
         similarity: (n, m), bool or 0 and 1.
-        v: second set (m, K); None = u itself without i = j.
+        v: second set (m, K), or (n, m, K), one for each row; None = u itself without i = j.
         mask: (n, m) bool, the pairs that count.
 
     Returns:
@@ -158,7 +156,7 @@ def squared_pairwise(
         3.4167
     """
     second, similar, kept = _pairs("squared_pairwise", u, similarity, v, mask)
-    return masked_mean((matmul(u, second.T) - u.shape[1] * (2 * similar - 1)).square(), kept)
+    return masked_mean((products(u, second) - u.shape[1] * (2 * similar - 1)).square(), kept)
 
 
 def balanced_likelihood(
@@ -180,7 +178,7 @@ def balanced_likelihood(
     Args:
         u: outputs (n, K), floating.
         similarity: (n, m), bool or 0 and 1.
-        v: second set (m, K); None = u itself without i = j.
+        v: second set (m, K), or (n, m, K), one for each row; None = u itself without i = j.
         mask: (n, m) bool, the pairs that count.
         scale: factor of the inner product; None = 19.2 / K.
         weight: (n, m), floating, further factor of each pair, which leaves the counts as they are; None = 1.
@@ -201,7 +199,7 @@ def balanced_likelihood(
         0.66385
     """
     second, similar, kept = _pairs("balanced_likelihood", u, similarity, v, mask)
-    theta = (sigmoid_scale(u.shape[1]) if scale is None else scale) * matmul(u, second.T)
+    theta = (sigmoid_scale(u.shape[1]) if scale is None else scale) * products(u, second)
     attract, repel = softplus(-theta), softplus(theta)
     if weight is not None:
         check_matrix("balanced_likelihood", "weight", weight, *similar.shape, boolean=False)

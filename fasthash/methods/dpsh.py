@@ -16,6 +16,7 @@ from fasthash.losses import (
     pairwise_likelihood,
     quantization,
 )
+from fasthash.methods._options import check_choice, check_range
 from fasthash.methods.registry import register
 from fasthash.methods.two_stream import SupervisedMethod
 
@@ -35,6 +36,7 @@ class DPSH(SupervisedMethod):
         q: weight of the quantisation; None = 0.02 for "dsh", else 0.1: the publications' weights in our units.
 
     Raises:
+        TypeError: an option of the wrong kind.
         ValueError: an unknown sup, or a number out of range.
 
     Example:
@@ -47,8 +49,9 @@ class DPSH(SupervisedMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_choice(sup=("dpsh", "dsh", "balanced"))
-        self.check(">= 0", q=self.q or 0)
+        name = type(self).__name__
+        check_choice(name, ("dpsh", "dsh", "balanced"), sup=self.sup)
+        check_range(name, "[0, inf)", q=self.q)
 
     def supervised(self, u: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Supervised term and quantisation of outputs (n, bits) of labelled items."""

@@ -40,8 +40,8 @@ def available() -> list[str]:
 
     Example:
         >>> from fasthash import methods
-        >>> methods.available()
-        ['dpsh', 'dsh', 'hashnet', 'itq', 'lsh', 'pcah', 'pts3h', 'ssdh']
+        >>> {"dpsh", "pts3h", "ssdh"} <= set(methods.available())
+        True
     """
     return sorted({*_METHODS, *entry_points(group=GROUP).names})
 

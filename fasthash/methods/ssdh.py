@@ -20,6 +20,7 @@ from fasthash.losses import (
     label_similarity,
     triplet_ranking,
 )
+from fasthash.methods._options import check_choice, check_count, check_range
 from fasthash.methods.plan import Plan
 from fasthash.methods.registry import register
 from fasthash.methods.state import State
@@ -65,6 +66,7 @@ class SSDH(TwoStreamMethod):
         pseudo: use the pseudo-labels of the class head.
 
     Raises:
+        TypeError: an option of the wrong kind.
         ValueError: an unknown choice, a number out of range, pseudo-labels without a class head, or no term at all.
 
     Example:
@@ -90,15 +92,13 @@ class SSDH(TwoStreamMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_choice(
-            graph=("hash", "backbone", "codes"),
-            graph_scope=("batch", "bank"),
-            cls=("squared", "bce", "softmax", "none", None),
-        )
-        self.check("in [0, 1]", labelled_fraction=self.labelled_fraction)
-        self.check(">= 0", lam=self.lam, w_rank=self.w_rank, w_pair=self.w_pair)
-        self.check(">= 0", margin_rank=self.margin_rank, margin_pair=self.margin_pair or 0)
-        self.check(">= 1", k=self.k, max_draws=self.max_draws)
+        check_choice("SSDH", ("hash", "backbone", "codes"), graph=self.graph)
+        check_choice("SSDH", ("batch", "bank"), graph_scope=self.graph_scope)
+        check_choice("SSDH", ("squared", "bce", "softmax", "none", None), cls=self.cls)
+        check_range("SSDH", "[0, 1]", labelled_fraction=self.labelled_fraction)
+        check_range("SSDH", "[0, inf)", lam=self.lam, w_rank=self.w_rank, w_pair=self.w_pair)
+        check_range("SSDH", "[0, inf)", margin_rank=self.margin_rank, margin_pair=self.margin_pair)
+        check_count("SSDH", 1, k=self.k, max_draws=self.max_draws)
         if self.far_window is not None and not (
             len(self.far_window) == 2 and self.far_window[0] >= 0 and self.far_window[1] >= 1
         ):
@@ -148,11 +148,8 @@ class SSDH(TwoStreamMethod):
 
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """The weighted terms of one step, by name."""
-        streams = {"labelled": batch.labelled_x()}
-        if self.lam:
-            streams["unlabelled"] = batch.unlabelled_x()
-        parts = [self.outputs(state, x, stream) for stream, x in streams.items() if len(x)]
-        outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        # Without lam the unlabelled items are not read.
+        outputs = self.outputs(state, batch, labelled_only=not self.lam)
         h, labels = torch.sigmoid(outputs["z"]), batch.labels[: batch.labelled]
         losses = {}
         if "classes" in outputs:
@@ -168,22 +165,24 @@ class SSDH(TwoStreamMethod):
             losses["pseudo"] = self.lam * self.pseudo_term(state, batch, h, outputs["classes"])
         return losses
 
-    def outputs(self, state: State, x: Tensor, stream: str) -> dict[str, Tensor]:
-        """What the networks make of a random view of x, gathered from all processes.
+    def outputs(self, state: State, batch: Batch, *, labelled_only: bool = False) -> dict[str, Tensor]:
+        """What the networks make of a random view of the batch, gathered from all processes.
 
         Returns:
             "z" (n, bits), logits of the hash head; "classes" (n, classes), logits of the class head if there is one;
             "features" (n, features) if the graph needs them.
         """
         network = cast(HashNetwork, state.modules["student"])
-        with state.drawing_from(stream) as generator:
+        x = batch.labelled_x() if labelled_only else batch.x
+        with state.drawing_from("student") as generator:
             features = network.features(self.perturbation(x, generator))
             found = {"z": network.head(features)}
         if "classifier" in state.modules:
             found["classes"] = state.modules["classifier"](features)
         if self.graph == "backbone":
-            found["features"] = features
-        return {name: state.gather(value) for name, value in found.items()}
+            found["features"] = features.detach()
+        here = [batch.labelled_here, len(x) - batch.labelled_here]
+        return {name: torch.cat([state.gather(part) for part in value.split(here)]) for name, value in found.items()}
 
     def embedding_term(self, state: State, batch: Batch, h: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         """J_embedding of all items of the batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -11,17 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fasthash.data import Batch, ItemSpec, Perturbation, TrainingSet, TwoStreamSampler
+from fasthash.methods._options import check_count, check_range
 from fasthash.methods.method import Method
 from fasthash.methods.optimiser import OptimiserConfig
 from fasthash.methods.plan import Cursor, Plan, Stage
 from fasthash.methods.state import State
-
-_RULES: dict[str, Callable[[float], bool]] = {
-    "> 0": lambda value: value > 0,
-    ">= 0": lambda value: value >= 0,
-    ">= 1": lambda value: value >= 1,
-    "in [0, 1]": lambda value: 0 <= value <= 1,
-}
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,8 @@ class TwoStreamMethod(Method):
         optimiser: rates and their course.
 
     Raises:
-        ValueError: epochs not above 0, or batch_size below 1.
+        TypeError: an option of the wrong kind.
+        ValueError: a number out of range.
     """
 
     perturbation: Perturbation = field(default_factory=Perturbation)
@@ -46,8 +41,8 @@ class TwoStreamMethod(Method):
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
     def __post_init__(self) -> None:
-        self.check("> 0", epochs=self.epochs)
-        self.check(">= 1", batch_size=self.batch_size)
+        check_range(type(self).__name__, "(0, inf)", epochs=self.epochs)
+        check_count(type(self).__name__, 1, bits=self.bits, batch_size=self.batch_size)
 
     @abstractmethod
     def labelled_a_batch(self) -> int:
@@ -107,18 +102,6 @@ class TwoStreamMethod(Method):
         with state.drawing_from(stream) as generator:
             return cast(Tensor, state.modules[module](self.perturbation(x, generator)))
 
-    def check(self, rule: str, **numbers: float) -> None:
-        """Raise ValueError unless each option, named, obeys the rule: "> 0", ">= 0", ">= 1" or "in [0, 1]"."""
-        for name, value in numbers.items():
-            if not _RULES[rule](value):
-                raise ValueError(f"{type(self).__name__}: {name} must be {rule}, got {value}")
-
-    def check_choice(self, **choices: tuple[object, ...]) -> None:
-        """Raise ValueError unless each option, named, has one of these values."""
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{type(self).__name__}: {name} must be one of {known}, got {getattr(self, name)!r}")
-
 
 @dataclass(frozen=True)
 class SupervisedMethod(TwoStreamMethod):
@@ -138,15 +121,12 @@ class SupervisedMethod(TwoStreamMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.labelled <= self.batch_size:
-            raise ValueError(
-                f"{type(self).__name__}: labelled must lie in [0, batch_size], got {self.labelled} "
-                f"and batch_size {self.batch_size}"
-            )
+        name = type(self).__name__
+        check_count(name, 0, labelled=self.labelled)
+        if self.labelled > self.batch_size:
+            raise ValueError(f"{name}: labelled must be <= batch_size {self.batch_size}, got {self.labelled}")
         if self.network.relaxation == "sigmoid":
-            raise ValueError(
-                f'{type(self).__name__}: network.relaxation must be "tanh" or "none", got {self.network.relaxation!r}'
-            )
+            raise ValueError(f'{name}: network.relaxation must be "tanh" or "none", got {self.network.relaxation!r}')
 
     def labelled_a_batch(self) -> int:
         """`labelled`."""

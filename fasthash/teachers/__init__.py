@@ -2,7 +2,7 @@
 
 from fasthash.teachers.bank import CodeBank
 from fasthash.teachers.ema import EMATeacher
-from fasthash.teachers.graph import draw_neighbour, knn_graph, pseudo_similarity
+from fasthash.teachers.graph import knn_graph, pseudo_similarity, similarity_thresholds
 from fasthash.teachers.lists import far_window, near_count, near_far_lists, near_far_lists_of_codes
 from fasthash.teachers.pseudo_labels import pseudo_label_candidates
 from fasthash.teachers.ramp import rampup_weight
@@ -10,7 +10,6 @@ from fasthash.teachers.ramp import rampup_weight
 __all__ = [
     "CodeBank",
     "EMATeacher",
-    "draw_neighbour",
     "far_window",
     "knn_graph",
     "near_count",
@@ -19,4 +18,5 @@ __all__ = [
     "pseudo_label_candidates",
     "pseudo_similarity",
     "rampup_weight",
+    "similarity_thresholds",
 ]

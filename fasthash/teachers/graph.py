@@ -10,18 +10,47 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from fasthash.ops import hamming_distance, hamming_topk, label_overlap, pack
 
 
+def similarity_thresholds(bits: int, near: float = 0.15, far: float = 0.40) -> tuple[int, int]:
+    """floor(near * bits), up to which a pair is similar, and ceil(far * bits), from which it is dissimilar.
+
+    Source: in the spirit of PTS3H (reconstructed).
+
+    Raises:
+        ValueError: thresholds out of order.
+
+    Example:
+        >>> from fasthash.teachers import similarity_thresholds
+        >>> [similarity_thresholds(bits) for bits in (12, 24, 32, 48)]
+        [(1, 5), (3, 10), (4, 13), (7, 20)]
+    """
+    # near * bits may land just below, far * bits just above the whole number that is meant (0.29 * 100, 0.55 * 100).
+    nearest, farthest = math.floor(near * bits + 1e-9), math.ceil(far * bits - 1e-9)
+    if not 0 <= nearest < farthest:
+        raise ValueError(
+            f"similarity_thresholds: near and far must leave 0 <= floor(near * bits) < ceil(far * bits), "
+            f"got near={near}, far={far} at bits={bits}"
+        )
+    return nearest, farthest
+
+
 def pseudo_similarity(
-    codes: Tensor, bits: int, *, near: float = 0.15, far: float = 0.40, labels: Tensor | None = None
+    codes: Tensor,
+    bits: int,
+    *,
+    near: float = 0.15,
+    far: float = 0.40,
+    k: int | None = None,
+    labels: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Similar and dissimilar pairs by the Hamming distance of their codes, and by labels where both have one.
 
     Similar: distance <= floor(near * bits); dissimilar: distance >= ceil(far * bits); between them the pair is unknown.
-    Random codes lie at bits / 2, so keep far below 0.5.
+    Random codes lie at bits / 2, so keep far below 0.5. With k, a pair is similar if one item is among the k nearest of
+    the other, in place of `near`, and dissimilar from `far` on otherwise.
 
     Source: in the spirit of PTS3H (formula reconstructed).
 
@@ -30,6 +59,7 @@ def pseudo_similarity(
         bits: width of the codes.
         near: share of the bits up to which a pair is similar.
         far: share of the bits from which a pair is dissimilar.
+        k: neighbours an item on the graph of nearest neighbours; None = the threshold `near`.
         labels: class ids (B,), -1 = unlabelled, or multi-hot (B, classes), an all-zero row = unlabelled. Where both
             items of a pair are labelled, they overrule the codes.
 
@@ -54,22 +84,24 @@ def pseudo_similarity(
         raise ValueError(
             f"pseudo_similarity: codes must have shape (n, {-(-bits // 8)}) for bits={bits}, got {tuple(codes.shape)}"
         )
-    # near * bits may land just below, far * bits just above the whole number that is meant (0.29 * 100, 0.55 * 100).
-    nearest, farthest = math.floor(near * bits + 1e-9), math.ceil(far * bits - 1e-9)
-    if not 0 <= nearest < farthest:
-        raise ValueError(
-            f"pseudo_similarity: near and far must leave 0 <= floor(near * bits) < ceil(far * bits), "
-            f"got near={near}, far={far} at bits={bits}"
-        )
+    nearest, farthest = similarity_thresholds(bits, near, far)
     distance = hamming_distance(codes, codes)
-    similar = distance <= nearest
+    similar = distance <= nearest if k is None else _linked(knn_graph(codes, k))
     known = similar | (distance >= farthest)
     if labels is None:
         return similar, known
     if labels.shape[:1] != codes.shape[:1]:
         raise ValueError(f"pseudo_similarity: labels must have {len(codes)} rows, got shape {tuple(labels.shape)}")
     by_label, labelled = _share_label(labels)
-    return torch.where(labelled, by_label, similar), known | labelled
+    return (similar & ~labelled) | by_label, known | labelled
+
+
+def _linked(graph: Tensor) -> Tensor:
+    """Bool (B, B) of int64 lists (B, k): i = j, or one is in the other's list."""
+    items = len(graph)
+    # Column 0 takes the places without an item.
+    listed = torch.zeros(items, items + 1, dtype=torch.bool, device=graph.device).scatter_(1, graph + 1, True)[:, 1:]
+    return (listed | listed.T).fill_diagonal_(True)
 
 
 def _share_label(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,29 +142,3 @@ def knn_graph(codes: Tensor, k: int) -> Tensor:
     items = torch.arange(len(codes), device=codes.device)
     _, indices = hamming_topk(codes, codes, k, exclude=items)
     return indices
-
-
-def draw_neighbour(similarity: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-    """One neighbour of each item, uniform over its row; for `neighbour_consistency` at cost B^2.
-
-    Args:
-        similarity: (B, B) bool, as `pseudo_similarity` gives it; where its diagonal is set an item may draw itself.
-        generator: where the numbers come from, on the device of similarity.
-
-    Returns:
-        int64 (B,); -1 for an empty row.
-
-    Raises:
-        TypeError: similarity not bool.
-
-    Example:
-        >>> import torch
-        >>> from fasthash.teachers import draw_neighbour
-        >>> draw_neighbour(torch.tensor([[0, 1, 0], [0, 0, 1], [0, 0, 0]]).bool()).tolist()
-        [1, 2, -1]
-    """
-    if similarity.dtype != torch.bool:
-        raise TypeError(f"draw_neighbour: similarity must be torch.bool, got {similarity.dtype}")
-    # The place of the largest of independent uniform numbers is uniform; the column in front wins an empty row.
-    numbers = torch.rand(similarity.shape, generator=generator, device=similarity.device)
-    return pad(torch.where(similarity, numbers, -2.0), (1, 0), value=-1.0).argmax(dim=1) - 1

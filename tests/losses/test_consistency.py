@@ -137,6 +137,19 @@ def test_every_item_its_own_neighbour_is_pair_consistency():
     torch.testing.assert_close(neighbour_consistency(u, v, torch.arange(9)), expected)
 
 
+def test_neighbours_from_outside_the_batch():
+    u, v = draw(6, 5)
+    outside = draw(6, 5, seed=1)[0]
+    terms = [
+        (distance(u[i].numpy(), u[k].numpy()) - distance(outside[i].numpy(), v[k].numpy())) ** 2
+        for i, k in itertools.permutations(range(6), 2)
+    ]
+    assert float(neighbour_consistency(u, v, outside)) == pytest.approx(np.mean(terms), rel=1e-10)
+    torch.testing.assert_close(neighbour_consistency(u, v, v), pair_consistency(u, v))
+    with pytest.raises(ValueError, match=r"neighbour must have the shape \(6, 5\) of student, got \(5, 5\)"):
+        neighbour_consistency(u, v, outside[:5])
+
+
 def test_graph_contrastive_is_the_formula_as_a_loop():
     u, _ = draw(7, 5)
     generator = torch.Generator().manual_seed(3)
@@ -149,6 +162,20 @@ def test_graph_contrastive_is_the_formula_as_a_loop():
     assert float(graph_contrastive(u, pseudo, known, margin=0.6)) == pytest.approx(np.mean(terms), rel=1e-10)
 
 
+def test_graph_contrastive_against_a_second_set():
+    u, v = draw(4, 5)
+    generator = torch.Generator().manual_seed(3)
+    pseudo, known = torch.rand(2, 4, 4, generator=generator) < 0.5
+    terms = []
+    for i, j in itertools.product(range(4), repeat=2):
+        if known[i, j]:
+            squared = ((u[i] - v[j]) ** 2).sum().item() / (4 * 5)
+            terms.append(squared if pseudo[i, j] else max(0.0, 0.75 - squared**0.5) ** 2)
+    assert float(graph_contrastive(u, pseudo, known, v)) == pytest.approx(np.mean(terms), rel=1e-10)
+    rows = v.expand(4, 4, 5)  # the same set for every row
+    assert float(graph_contrastive(u, pseudo, known, rows)) == pytest.approx(np.mean(terms), rel=1e-10)
+
+
 @pytest.mark.parametrize("loss", [pair_consistency, point_consistency, neighbour_consistency])
 def test_student_and_teacher_must_fit(loss):
     extra = (torch.arange(3),) if loss is neighbour_consistency else ()
@@ -159,7 +186,7 @@ def test_student_and_teacher_must_fit(loss):
 def test_errors_name_the_argument(student, teacher):
     with pytest.raises(ValueError, match='kind must be "distance" or "sigmoid", got \'cosine\''):
         pair_consistency(student, teacher, kind="cosine")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"neighbour must be torch\.int64 or torch\.bool, got torch\.int32"):
+    with pytest.raises(TypeError, match=r"must be torch\.int64, torch\.bool or floating, got torch\.int32"):
         neighbour_consistency(student, teacher, torch.arange(3, dtype=torch.int32))
     with pytest.raises(ValueError, match=r"neighbour must have shape \(3,\), got \(2,\)"):
         neighbour_consistency(student, teacher, torch.arange(2))

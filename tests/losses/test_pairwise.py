@@ -80,6 +80,19 @@ def test_is_the_formula_as_a_loop(loss, loop, two_sets, masked):
     assert float(loss(u, similarity, v, mask=mask)) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(("loss", "loop"), LOOPS)
+def test_a_second_set_for_each_row(loss, loop):
+    u, _, similarity, mask = draw()
+    v = torch.rand(7, 5, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2 - 1
+    pairs = [
+        (u[i].tolist(), v[i, j].tolist(), bool(similarity[i, j])) for i in range(7) for j in range(5) if mask[i, j]
+    ]
+    assert float(loss(u, similarity, v, mask=mask)) == pytest.approx(loop(pairs), rel=1e-12)
+    assert torch.autograd.gradcheck(lambda x: loss(x, similarity, v, mask=mask), u.requires_grad_())
+    with pytest.raises(ValueError, match=rf"{loss.__name__}: v \(n, m, bits\) must have the 7 rows of u, got 6"):
+        loss(u, similarity, v[:6])
+
+
 def test_worked_example(student):
     similarity, known = label_similarity(LABELS)
     assert float(pairwise_likelihood(student, similarity, mask=known)) == pytest.approx(0.65408, abs=5e-6)

@@ -111,7 +111,7 @@ def test_errors():
         methods.create("dsh", margin=0)
     with pytest.raises(ValueError, match=r"DSH: q must lie in \[0, inf\), got -1"):
         methods.create("dsh", q=-1)
-    with pytest.raises(ValueError, match=r"DSH: labelled must lie in \[0, batch_size\], got 200 and batch_size 128"):
+    with pytest.raises(ValueError, match=r"DSH: labelled must be <= batch_size 128, got 200"):
         methods.create("dsh", labelled=200)
     with pytest.raises(ValueError, match=r'DSH: network\.relaxation must be "tanh" or "none"'):
         methods.create("dsh", network={"relaxation": "sigmoid"})

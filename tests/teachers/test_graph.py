@@ -4,7 +4,7 @@ import torch
 
 from fasthash.losses import graph_contrastive, label_similarity, neighbour_consistency
 from fasthash.ops import pack, reference
-from fasthash.teachers import draw_neighbour, knn_graph, pseudo_similarity
+from fasthash.teachers import knn_graph, pseudo_similarity
 
 
 def staircase(bits):
@@ -90,23 +90,20 @@ def test_knn_with_too_few_items_holds_minus_one():
     assert graph.tolist() == [[1, 2, -1, -1], [0, 2, -1, -1], [1, 0, -1, -1]]
 
 
-def test_draw_neighbour_is_uniform_over_the_row():
-    row = torch.tensor([True, False, True, True, False])
-    drawn = draw_neighbour(row.expand(30_000, 5), generator=torch.Generator().manual_seed(0))
-    counts = torch.bincount(drawn, minlength=5).tolist()
-    assert counts[1] == counts[4] == 0
-    assert all(abs(counts[i] - 10_000) < 400 for i in (0, 2, 3))  # five standard deviations
+@pytest.mark.parametrize("far", [0.3, 0.9])
+def test_nearest_neighbours_in_place_of_the_threshold(far):
+    codes = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 3), dtype=np.uint8))
+    similarity, known = pseudo_similarity(codes, 24, far=far, k=4)
+    graph = knn_graph(codes, 4).tolist()
+    distance = reference.hamming_distance(codes.numpy(), codes.numpy())
+    for i in range(30):
+        for j in range(30):
+            assert bool(similarity[i, j]) == (i == j or j in graph[i] or i in graph[j])
+            assert bool(known[i, j]) == (bool(similarity[i, j]) or distance[i, j] >= far * 24)
 
 
-def test_draw_neighbour_follows_its_generator():
-    similarity = torch.ones(50, 50, dtype=torch.bool)
-    draws = [draw_neighbour(similarity, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
-
-
-def test_draw_neighbour_of_nothing():
-    assert draw_neighbour(torch.zeros(3, 3, dtype=torch.bool)).tolist() == [-1, -1, -1]
-    assert draw_neighbour(torch.zeros(0, 0, dtype=torch.bool)).shape == (0,)
-    with pytest.raises(TypeError, match=r"similarity must be torch\.bool, got torch\.float32"):
-        draw_neighbour(torch.ones(3, 3))
+def test_nearest_neighbours_of_few_items():
+    similarity, known = pseudo_similarity(staircase(2), 2, k=8)
+    assert similarity.all()
+    assert known.all()
+    assert pseudo_similarity(staircase(2)[:0], 2, k=8)[0].shape == (0, 0)
