@@ -73,7 +73,7 @@ def _layers(head: nn.Module) -> list[nn.Module]:
 
 
 def feature_blocks(state: State) -> Iterator[Tensor]:
-    """Features of all items in their order, a block at a time: float64 (b, features) on the run's device."""
+    """Features of all items in their plain view, a block at a time: float64 (b, features) on the run's device."""
     network = cast(HashNetwork, state.modules["student"]).eval()
     for x in state.data.blocks(size=BLOCK):
         yield network.features(x.to(state.device)).double()
