@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 
 def pseudo_label_candidates(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,14 +43,17 @@ def pseudo_label_candidates(logits: Tensor, labels: Tensor) -> tuple[Tensor, Ten
         )
     logits = logits.detach()
     likeliest, unlikeliest = logits.argmax(1), logits.argmin(1)
-    unlabelled = labels < 0 if labels.ndim == 1 else ~labels.to(torch.bool).any(1)
     # What each item counts as: an unlabelled one as its pseudo-label, a labelled one as its classes.
     if labels.ndim == 1:
-        sets = one_hot(torch.where(unlabelled, likeliest, labels), logits.shape[1]).to(torch.bool)
+        unlabelled = labels < 0
+        classes = torch.where(unlabelled, likeliest, labels)
+        has_likeliest, has_unlikeliest = likeliest[:, None] == classes, unlikeliest[:, None] == classes
     else:
-        sets = torch.where(unlabelled[:, None], one_hot(likeliest, logits.shape[1]), labels).to(torch.bool)
-    by_class = sets.T.contiguous()
-    has_likeliest, has_unlikeliest = by_class[likeliest], by_class[unlikeliest]
+        sets = labels.to(torch.bool)
+        unlabelled = ~sets.any(1)
+        sets = sets.scatter(1, likeliest[:, None], sets.gather(1, likeliest[:, None]) | unlabelled[:, None])
+        by_class = sets.T.contiguous()
+        has_likeliest, has_unlikeliest = by_class[likeliest], by_class[unlikeliest]
     anchors = unlabelled[:, None]
     # Where all logits of i are equal both are one class: that is positive among unlabelled items, unused among others.
     positive = has_likeliest & (~has_unlikeliest | unlabelled) & anchors
