@@ -22,10 +22,11 @@ MAY_IMPORT = {
     "losses": {"ops"},
     "teachers": {"ops"},
     "evaluation": {"ops"},
+    "index": {"ops"},
     "networks": set(),
     "data": set(),
     "methods": {"losses", "teachers", "networks", "data", "ops"},
-    "training": {"methods", "evaluation", "data", "networks", "ops"},
+    "training": {"methods", "evaluation", "teachers", "data", "networks", "ops"},
     "cli": {"training", "methods", "evaluation", "data", "ops", "_native"},
 }
 

@@ -166,12 +166,14 @@ def balanced_likelihood(
     *,
     mask: Tensor | None = None,
     scale: float | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy of sigmoid(scale * u.v), in which similar and dissimilar pairs weigh the same together.
 
     Similar pairs are weighted n_dissimilar / n_similar and the sum is divided by 2 n_dissimilar; that is half the mean
     over similar pairs plus half the mean over dissimilar pairs, and a side without pairs counts 0. Source: the released
-    code of SSDPH, with scale = 0.4 * 48 / K.
+    code of SSDPH, with scale = 0.4 * 48 / K. Twice this loss is the weighted likelihood of HashNet, Cao, Long, Wang and
+    Yu, "HashNet: Deep Learning to Hash by Continuation", ICCV 2017, with its alpha as scale and its c_ij as weight.
 
     Args:
         u: outputs (n, K), floating.
@@ -179,6 +181,7 @@ def balanced_likelihood(
         v: second set (m, K), or (n, m, K), one for each row; None = u itself without i = j.
         mask: (n, m) bool, the pairs that count.
         scale: factor of the inner product; None = 19.2 / K.
+        weight: (n, m), floating, further factor of each pair, which leaves the counts as they are; None = 1.
 
     Returns:
         The loss, a scalar in float32 or float64.
@@ -197,6 +200,8 @@ def balanced_likelihood(
     """
     second, similar, kept = _pairs("balanced_likelihood", u, similarity, v, mask)
     theta = (sigmoid_scale(u.shape[1]) if scale is None else scale) * products(u, second)
-    return (
-        masked_mean(softplus(-theta), kept & similar.bool()) + masked_mean(softplus(theta), kept & ~similar.bool())
-    ) / 2
+    attract, repel = softplus(-theta), softplus(theta)
+    if weight is not None:
+        check_matrix("balanced_likelihood", "weight", weight, *similar.shape, boolean=False)
+        attract, repel = weight * attract, weight * repel
+    return (masked_mean(attract, kept & similar.bool()) + masked_mean(repel, kept & ~similar.bool())) / 2

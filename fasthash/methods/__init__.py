@@ -1,6 +1,8 @@
 """Published methods, each a plan of stages built from losses, teachers, networks and data."""
 
 from fasthash.methods.dpsh import DPSH
+from fasthash.methods.dsh import DSH
+from fasthash.methods.hashnet import HashNet
 from fasthash.methods.itq import ITQ
 from fasthash.methods.lsh import LSH
 from fasthash.methods.method import Method
@@ -11,22 +13,25 @@ from fasthash.methods.pts3h import PTS3H
 from fasthash.methods.registry import available, create, register
 from fasthash.methods.ssdh import SSDH
 from fasthash.methods.state import State
-from fasthash.methods.two_stream import TwoStreamMethod
+from fasthash.methods.two_stream import SupervisedMethod, TwoStreamMethod
 
 __all__ = [
     "DPSH",
+    "DSH",
     "ITQ",
     "LSH",
     "PCAH",
     "PTS3H",
     "SSDH",
     "Cursor",
+    "HashNet",
     "Method",
     "OptimiserConfig",
     "Plan",
     "Repeat",
     "Stage",
     "State",
+    "SupervisedMethod",
     "TwoStreamMethod",
     "available",
     "create",

@@ -85,20 +85,29 @@ def create(name: str, *, preset: str | None = None, **options: Any) -> Method:
     return method
 
 
-def from_mapping(kind: type[Any], options: dict[str, Any], where: str) -> Any:
+def from_mapping(kind: type[Any], options: dict[str, Any], where: str, *, start: Any = None) -> Any:
     """A dataclass from a mapping as JSON and YAML hold it; nested dataclasses come as mappings, tuples as lists.
+
+    Args:
+        kind: the dataclass.
+        options: values of some of its fields.
+        where: what errors begin with.
+        start: one of this kind that gives the other fields; None = their defaults. A nested mapping starts from the
+            default of its field, which a method may have changed.
 
     Raises:
         TypeError: a key that is no field; it begins with `where`.
     """
     hints = get_type_hints(kind)
-    known = [field.name for field in dataclasses.fields(kind) if field.init]
+    known = {field.name: field for field in dataclasses.fields(kind) if field.init}
     values = {}
     for key, value in options.items():
         if key not in known:
-            raise TypeError(f"{where} has the options {known}, got {key!r}")
+            raise TypeError(f"{where} has the options {list(known)}, got {key!r}")
         if isinstance(value, dict) and dataclasses.is_dataclass(hints[key]):
-            value = from_mapping(hints[key], value, f"{where}.{key}")
+            factory = known[key].default_factory
+            nested = None if factory is dataclasses.MISSING else factory()
+            value = from_mapping(hints[key], value, f"{where}.{key}", start=nested)
         # JSON has lists only; options are immutable.
         values[key] = tuple(value) if isinstance(value, list) else value
-    return kind(**values)
+    return kind(**values) if start is None else dataclasses.replace(start, **values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -22,8 +22,11 @@ class State:
         modules: networks by name, saved.
         seed: of the run.
         device: where modules, generators and batches live.
-        tensors: what stages hand on (discrete codes, pseudo-labels, drawn pairs), saved.
+        tensors: what stages hand on (discrete codes, pseudo-labels, drawn pairs), saved; the same on all processes.
         generators: random streams by name, saved; ask for one by `generator`.
+        rank: number of this process, from 0, of `ranks` that train together.
+        ranks: processes.
+        gather_rows: what `gather` does when there are several.
     """
 
     data: TrainingSet
@@ -32,26 +35,36 @@ class State:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     tensors: dict[str, Tensor] = field(default_factory=dict)
     generators: dict[str, Generator] = field(default_factory=dict)
+    rank: int = 0
+    ranks: int = 1
+    gather_rows: Callable[[Tensor], Tensor] | None = None
 
     def generator(self, name: str) -> Generator:
-        """The random stream of this name, on the run's device; its seed depends on the run's seed and the name only."""
+        """The random stream of this name, on the run's device; its seed depends on the run's seed and the name only.
+
+        It is the same on all processes, which must draw the same from it: for what a loss draws.
+        """
         if name not in self.generators:
             digest = hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=8).digest()
             self.generators[name] = Generator(self.device).manual_seed(int.from_bytes(digest, "big") >> 1)
         return self.generators[name]
 
     def batch(self, index: Tensor, step: int) -> Batch:
-        """The items at these places, int64 (B,), labelled ones first, at this step of a stage."""
-        return self.data.batch(index, step=step)
+        """The items at these places, int64 (B,), labelled ones first, at this step of a stage; of each kind the share
+        of this process."""
+        return self.data.batch(index, step=step, rank=self.rank, ranks=self.ranks, seed=self.seed)
 
     def gather(self, x: Tensor) -> Tensor:
         """Rows of all processes, in the order of the processes; gradients flow back to the process of each row."""
-        return x
+        return x if self.gather_rows is None else self.gather_rows(x)
 
     @contextmanager
     def drawing_from(self, name: str) -> Iterator[Generator]:
-        """Let torch's default generator of the device, which dropout uses, run on the stream of this name."""
-        generator = self.generator(name)
+        """Let torch's default generator of the device, which dropout uses, run on the stream of this name.
+
+        Each process has a stream of its own, since each draws for items of its own.
+        """
+        generator = self.generator(name if self.ranks == 1 else f"{name}@{self.rank}")
         default = (
             torch.cuda.default_generators[generator.device.index or 0]
             if generator.device.type == "cuda"

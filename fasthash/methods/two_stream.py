@@ -101,3 +101,42 @@ class TwoStreamMethod(Method):
         """Relaxed codes of a random view of x; view and dropout draw from the stream of this name."""
         with state.drawing_from(stream) as generator:
             return cast(Tensor, state.modules[module](self.perturbation(x, generator)))
+
+
+@dataclass(frozen=True)
+class SupervisedMethod(TwoStreamMethod):
+    """A method that learns from the labelled items of a batch and leaves the others alone.
+
+    It reads the batches of the semi-supervised methods, so that a comparison differs in the loss only. A subclass says
+    what the losses of outputs and labels are.
+
+    Attributes:
+        labelled: labelled items a step.
+
+    Raises:
+        ValueError: labelled outside [0, batch_size], or a network with outputs in (0, 1).
+    """
+
+    labelled: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = type(self).__name__
+        check_count(name, 0, labelled=self.labelled)
+        if self.labelled > self.batch_size:
+            raise ValueError(f"{name}: labelled must be <= batch_size {self.batch_size}, got {self.labelled}")
+        if self.network.relaxation == "sigmoid":
+            raise ValueError(f'{name}: network.relaxation must be "tanh" or "none", got {self.network.relaxation!r}')
+
+    def labelled_a_batch(self) -> int:
+        """`labelled`."""
+        return self.labelled
+
+    def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
+        """Supervised terms of the labelled items."""
+        u = state.gather(self.forward(state, "student", batch.labelled_x(), "labelled"))
+        return self.supervised(u, batch.labels[: batch.labelled])
+
+    @abstractmethod
+    def supervised(self, u: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of outputs (n, bits) of labelled items, by name."""

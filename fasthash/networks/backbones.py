@@ -36,11 +36,12 @@ class SmallCNN(nn.Module):
     Args:
         channels: of the images.
         widths: channels of each block, multiples of 8.
+        stride: of the first convolution; 2 makes it 4 x 4 and quarters the cost of all others.
         grid: side of the grid to which the last block's places are averaged; features = widths[-1] * grid * grid.
         dropout: on the features.
 
     Raises:
-        ValueError: no block, or a width that is not a multiple of 8.
+        ValueError: no block, a width that is not a multiple of 8, or another stride.
 
     Example:
         >>> import torch
@@ -50,17 +51,27 @@ class SmallCNN(nn.Module):
     """
 
     def __init__(
-        self, channels: int, widths: tuple[int, ...] = (32, 64), *, grid: int = 4, dropout: float = 0.0
+        self,
+        channels: int,
+        widths: tuple[int, ...] = (32, 64),
+        *,
+        stride: int = 1,
+        grid: int = 4,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not widths or any(width < 8 or width % 8 for width in widths):
             raise ValueError(f"SmallCNN: widths must be multiples of 8, at least one, got {widths}")
+        if stride not in (1, 2):
+            raise ValueError(f"SmallCNN: stride must be 1 or 2, got {stride}")
         layers: list[nn.Module] = []
         for block, (narrow, wide) in enumerate(pairwise((channels, *widths))):
             if block:
                 layers.append(nn.MaxPool2d(2))
             for inputs in (narrow, wide):
                 layers += [nn.Conv2d(inputs, wide, 3, padding=1), nn.GroupNorm(8, wide), nn.ReLU()]
+        if stride == 2:
+            layers[0] = nn.Conv2d(channels, widths[0], 4, stride=2, padding=1)
         self.features = widths[-1] * grid * grid
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(grid), nn.Flatten(), nn.Dropout(dropout))
 

@@ -25,13 +25,17 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str], *, ignored: st
     if not os.path.isfile(path):
         raise FileNotFoundError(f"load_weights: path must be a local file, got {path!r}")
     if path.endswith(".safetensors"):
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        found = load_file(path)
+        try:
+            found = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"load_weights: {path!r} must be a whole .safetensors file: {error}") from error
     else:
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
-        except (UnpicklingError, EOFError) as error:
+        except (UnpicklingError, EOFError, OSError, RuntimeError) as error:
             raise ValueError(f"load_weights: {path!r} must hold tensors only, as torch.save writes them") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"load_weights: {path!r} must hold a state dict, names to tensors")

@@ -1,7 +1,8 @@
 """Checkpoints without pickle: a folder of state.safetensors (all tensors) and state.json (the rest).
 
 A checkpoint is written to a temporary folder, flushed to the disk and renamed, and only then is the one before it
-deleted: whenever the machine stops, one whole checkpoint is left.
+deleted: whenever the machine stops, one whole checkpoint is left. The weights that were best on the validation items
+lie in it too, as best.safetensors, so that they are always those that its state.json tells of.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.optim import Optimizer
 
 from fasthash.methods.plan import Cursor
 from fasthash.methods.state import State
-from fasthash.training.seeds import random_states, set_random_states
+from fasthash.training.seeds import Streams, set_streams, streams
 
-TENSORS, REST = "state.safetensors", "state.json"
+TENSORS, REST, BEST = "state.safetensors", "state.json", "best.safetensors"
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -31,8 +32,20 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda path: int(path.name), default=None)
 
 
+def weights(modules: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
+    """Copies, on the CPU, of all that the modules' `state_dict` holds, by "module/NAME/KEY"."""
+    return _copies(_weights(modules))
+
+
 def save_checkpoint(
-    folder: Path, state: State, optimisers: Mapping[str, Optimizer], cursor: Cursor | None, extra: Mapping[str, Any]
+    folder: Path,
+    state: State,
+    optimisers: Mapping[str, Optimizer],
+    cursor: Cursor | None,
+    extra: Mapping[str, Any],
+    *,
+    everywhere: Sequence[Streams] | None = None,
+    best: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write a checkpoint under `folder`, which it then alone fills.
 
@@ -42,19 +55,20 @@ def save_checkpoint(
         optimisers: by name.
         cursor: where the run stands; None = finished.
         extra: more for the JSON part.
+        everywhere: random numbers of all processes, in their order; None = of this one, the only one.
+        best: `weights` that are the best so far; None = still those of the checkpoint before, if it has some.
 
     Returns:
         Its path.
     """
-    tensors = {f"tensor/{name}": tensor for name, tensor in state.tensors.items()}
-    for name, module in state.modules.items():
-        tensors.update({f"module/{name}/{key}": tensor for key, tensor in module.state_dict().items()})
-    tensors.update({f"generator/{name}": generator.get_state() for name, generator in state.generators.items()})
-    global_tensors, global_rest = random_states()
-    tensors.update({f"random/{name}": tensor for name, tensor in global_tensors.items()})
+    everywhere = [streams(state)] if everywhere is None else everywhere
+    tensors = {f"tensor/{name}": tensor for name, tensor in state.tensors.items()} | _weights(state.modules)
+    for rank, of_rank in enumerate(everywhere):
+        tensors.update({f"generator/{name}": stored for name, stored in of_rank.named.items()})
+        tensors.update({f"random/{rank}/{name}": stored for name, stored in of_rank.torch.items()})
     rest: dict[str, Any] = {
         "cursor": None if cursor is None else {"path": cursor.path, "step": cursor.step},
-        "random": global_rest,
+        "random": [of_rank.others for of_rank in everywhere],
         "optimisers": {},
         **extra,
     }
@@ -68,28 +82,33 @@ def save_checkpoint(
     temporary = folder / f"{target.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    # Copies, since the format refuses tensors that share memory, such as tied weights and views.
-    copies = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
-    save_file(copies, temporary / TENSORS)
+    save_file(_copies(tensors), temporary / TENSORS)
     (temporary / REST).write_text(json.dumps(rest))
-    for path in (temporary / TENSORS, temporary / REST, temporary):
-        _flush(path)
+    written = [temporary / TENSORS, temporary / REST]
+    if best is not None:
+        save_file(dict(best), temporary / BEST)
+        written.append(temporary / BEST)
+    elif before and (before / BEST).exists():
+        _link(before / BEST, temporary / BEST)
+    for path in (*written, temporary):
+        flush(path)
     temporary.rename(target)
-    _flush(folder)
-    if before:
-        shutil.rmtree(before)
+    flush(folder)
+    for path in folder.iterdir():  # what was there before, and what a stopped process left of it
+        if path != target and path.name.removesuffix(".tmp").isdigit():
+            shutil.rmtree(path)
     return target
 
 
-def load_modules(path: Path, modules: Mapping[str, torch.nn.Module]) -> None:
-    """Set the weights of these modules to those of the checkpoint at `path`."""
-    _set_modules(load_file(path / TENSORS), modules)
+def load_modules(path: Path, modules: Mapping[str, torch.nn.Module], *, best: bool = False) -> None:
+    """Set the weights of these modules to the last or the best ones of the checkpoint at `path`."""
+    _set_modules(load_file(path / (BEST if best else TENSORS)), modules)
 
 
 def load_checkpoint(
     path: Path, state: State, optimisers: Mapping[str, Optimizer]
 ) -> tuple[Cursor | None, dict[str, Any]]:
-    """Set state, optimisers and global generators to a checkpoint.
+    """Set state, optimisers and random numbers to those of a checkpoint.
 
     Returns:
         Where the run stands, None = finished, and the whole JSON part.
@@ -97,15 +116,29 @@ def load_checkpoint(
     tensors, rest = load_file(path / TENSORS), json.loads((path / REST).read_text())
     _set_modules(tensors, state.modules)
     state.tensors = {name: tensor.to(state.device) for name, tensor in _under(tensors, "tensor/").items()}
-    state.generators = {}
-    for name, generator_state in _under(tensors, "generator/").items():
-        state.generators[name] = Generator(state.device)
-        state.generators[name].set_state(generator_state)
     for name, optimiser in optimisers.items():
         optimiser.load_state_dict(_unflatten(_under(tensors, f"optimiser/{name}/"), rest["optimisers"][name]))
-    set_random_states(_under(tensors, "random/"), rest["random"])
+    default = _under(tensors, f"random/{state.rank}/")
+    set_streams(state, _under(tensors, "generator/"), default, rest["random"][state.rank])
     cursor = rest["cursor"]
     return None if cursor is None else Cursor(tuple(cursor["path"]), cursor["step"]), rest
+
+
+def _weights(modules: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
+    return {f"module/{n}/{key}": t for n, module in modules.items() for key, t in module.state_dict().items()}
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # Copies, since the format refuses tensors that share memory, such as tied weights and views.
+    return {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)
+        flush(target)
 
 
 def _set_modules(tensors: dict[str, Tensor], modules: Mapping[str, torch.nn.Module]) -> None:
@@ -139,7 +172,8 @@ def _unflatten(tensors: dict[str, Tensor], structure: dict[str, Any]) -> dict[st
     return {"state": state, "param_groups": structure["param_groups"]}
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

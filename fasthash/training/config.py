@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from fasthash.methods._options import check_choice, check_count, check_range
 from fasthash.ops import has_cuda_kernels
 
 
@@ -18,31 +19,46 @@ class Config:
         folder: the run folder.
         seed: of python, numpy, torch and all streams of the run.
         resume: go on from the folder's last checkpoint; without one, start.
-        accelerator: "auto" takes a GPU if there is one and this build has the kernels for it; one device is used.
+        accelerator: "auto" takes a GPU if there is one and this build has the kernels for it.
+        devices: processes on this machine, each with a device of its own. More than 1 are started by torchrun, whose
+            number also counts when this is 1.
         precision: "32", "bf16-mixed", or on a GPU "16-mixed".
+        clip: largest norm of the gradient, taken over the parameters of each optimiser; None = as it comes.
+        ema: largest decay of a running mean of the encoder's weights, which then makes the codes; None = no mean. After
+            step t the decay is min(1 - 1 / (t + 1), ema).
+        validate_every: steps between scores of `fit`'s validation items; the end of the run is always scored.
+        patience: scores in a row without a new best after which training stops; None = train to the end.
         log_every: steps between lines of metrics.jsonl.
         checkpoint_every: steps between checkpoints; the last state is always kept.
+        tensorboard: write the numbers of metrics.jsonl for TensorBoard too.
 
     Raises:
-        ValueError: an unknown precision, or counts below 1.
+        TypeError: an option of another kind.
+        ValueError: one out of its range, or an unknown precision or accelerator.
     """
 
     folder: str
     seed: int = 0
     resume: bool = False
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    clip: float | None = None
+    ema: float | None = None
+    validate_every: int = 500
+    patience: int | None = None
     log_every: int = 20
     checkpoint_every: int = 1000
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in ("32", "bf16-mixed", "16-mixed"):
-            raise ValueError(f'Config: precision must be "32", "bf16-mixed" or "16-mixed", got {self.precision!r}')
-        if self.accelerator not in ("auto", "cpu", "cuda"):
-            raise ValueError(f'Config: accelerator must be "auto", "cpu" or "cuda", got {self.accelerator!r}')
-        for name in ("log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Config: {name} must be >= 1, got {getattr(self, name)}")
+        check_choice("Config", ("32", "bf16-mixed", "16-mixed"), precision=self.precision)
+        check_choice("Config", ("auto", "cpu", "cuda"), accelerator=self.accelerator)
+        check_count("Config", 0, seed=self.seed)
+        check_count("Config", 1, devices=self.devices, validate_every=self.validate_every, patience=self.patience)
+        check_count("Config", 1, log_every=self.log_every, checkpoint_every=self.checkpoint_every)
+        check_range("Config", "(0, inf)", clip=self.clip)
+        check_range("Config", "(0, 1)", ema=self.ema)
 
     def resolved_accelerator(self) -> str:
         """ "cpu" or "cuda".

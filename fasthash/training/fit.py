@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from collections.abc import Mapping
-from pathlib import Path
+import warnings
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fasthash.data import TrainingSet
-from fasthash.methods import Cursor, Method, Stage, State, walk
+from fasthash.methods import Cursor, Method, State, walk
 from fasthash.networks import build_network
-from fasthash.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from fasthash.training.averaging import add_average, check_plan
+from fasthash.training.checkpoint import latest_checkpoint, load_checkpoint
 from fasthash.training.config import Config
+from fasthash.training.encoding import evaluating
 from fasthash.training.interrupt import Interrupt
+from fasthash.training.keeper import EarlyStop, Keeper
+from fasthash.training.log import check_tensorboard
 from fasthash.training.loop import Loop, make_optimisers
 from fasthash.training.progress import Progress, default_progress
-from fasthash.training.run import Run, describe, open_run
+from fasthash.training.ranks import Ranks, launch
+from fasthash.training.run import Run, describe, find_run, write_start
 from fasthash.training.seeds import seed_everything
+from fasthash.training.validation import Validation
 
 
 def fit(
@@ -29,21 +31,29 @@ def fit(
     data: TrainingSet,
     config: Config,
     *,
+    validation: Validation | None = None,
     network: nn.Module | None = None,
     progress: Progress | None = None,
+    resume_hint: str = "call fit again with Config(..., resume=True) to go on",
 ) -> Run:
     """Train a method and leave a run folder.
 
     The same method, data, config and machine give the same weights; on a CPU also bit for bit (with the same number of
-    torch threads), and also if the run was stopped and resumed. Ctrl-C saves and stops; a second one stops at once.
+    torch threads), and also if the run was stopped or killed and resumed. Ctrl-C saves and stops; a second one stops at
+    once. The folder appears with the first step that is done: what cannot start leaves nothing.
+
+    Under torchrun each process calls this with the same arguments; the losses are those of the whole batch, and the
+    first process writes the folder, which all must be able to read to resume.
 
     Args:
         method: what to train, as `methods.create` makes it.
         data: what it may read.
         config: how.
+        validation: items that score the run, so that its best weights are kept, and `config.patience` can end it.
         network: a hash network (n, ...) -> (n, bits) in (-1, 1) in place of the method's own; it is trained in place,
             and `load` must be given one like it.
         progress: what shows the run; None = a bar on a terminal, else lines.
+        resume_hint: how to go on, for the message of Ctrl-C.
 
     Returns:
         The run folder.
@@ -51,9 +61,11 @@ def fit(
     Raises:
         FileExistsError: the folder holds a run and config.resume is off.
         FloatingPointError: a loss is no number any more.
-        ImportError: lightning-fabric is missing.
+        ImportError: lightning-fabric is missing, or TensorBoard where it is asked for.
         KeyboardInterrupt: Ctrl-C; the run can be resumed.
-        ValueError: "16-mixed" on a CPU, a folder whose run had other options, or a network of another width.
+        TypeError: a stage whose step returns no mapping of losses.
+        ValueError: "16-mixed" on a CPU, a folder whose run had other options, a network of another width, patience
+            without validation, a running mean of a method that has its own, or a stage with too few batches.
 
     Example:
         >>> import tempfile
@@ -67,127 +79,80 @@ def fit(
         ...     training.load(run).encode(images[split.queries]).shape
         torch.Size([300, 4])
     """
-    accelerator = config.resolved_accelerator()
-    try:
-        from lightning_fabric import Fabric
-    except ImportError as error:
-        raise ImportError("fit: needs lightning-fabric; pip install 'fasthash[train]'") from error
+    if config.patience is not None and validation is None:
+        raise ValueError("fit: validation must be given for config.patience, got None")
+    if config.tensorboard:
+        check_tensorboard()
     if network is not None:
         _check_network(network, data, method.bits)
-    run = open_run(config, describe(method, data, config, own_network=network is not None))
-    progress = progress or default_progress(method.name)
+    own_network = network is not None
 
     seed_everything(config.seed)
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)
-    fabric.launch()
+    fabric = launch(config)
+    ranks = Ranks(fabric)
     network = build_network(method.network, data.shape, method.bits) if network is None else network
     modules = {name: module.to(fabric.device) for name, module in method.modules(network, data.spec).items()}
-    state = State(data, modules, config.seed, fabric.device)
+    for module in modules.values():
+        ranks.share_first([*module.parameters(), *module.buffers()])
+    state = State(data, modules, config.seed, fabric.device, rank=ranks.rank, ranks=ranks.count)
+    state.gather_rows = ranks.gather if ranks.count > 1 else None
     plan = method.plan(data, config.seed)
+    stages = list(walk(plan))
     optimisers = make_optimisers(plan, state)
-    start: Cursor | None = Cursor(next(walk(plan))[0])
-    rest: dict[str, Any] = {"metrics_bytes": 0, "steps": 0}
-    saved = latest_checkpoint(run.checkpoints) if config.resume else None
-    if saved:
-        start, rest = load_checkpoint(saved, state, optimisers)
-        fabric.strategy.precision.load_state_dict(rest["precision"])
+    if config.ema is not None:
+        check_plan(method, plan, config.ema)
+        add_average(method, modules, config.ema)
 
-    keeper = _Keeper(run, config, state, optimisers, fabric.strategy.precision, progress, rest)
-    progress.start(sum(stage.length for _, stage in walk(plan)), keeper.steps)
-    try:
-        if start is not None:
-            with Interrupt() as keeper.interrupt:
-                loop = Loop(fabric, plan, state, optimisers, on_step=keeper.step, on_pause=keeper.pause)
-                loop.run(start)
-                keeper.save(None)
-                if keeper.interrupt.asked:
-                    raise KeyboardInterrupt(f"stopped at the end; the run in {str(run.path)!r} is complete")
-    finally:
-        progress.close()
+    description = describe(method, data, config, own_network=own_network, validation=validation, ranks=ranks.count)
+    run = find_run(config, description) if ranks.writes else Run(config.folder)
+    start, rest = Cursor(stages[0][0]), dict[str, Any]()
+    saved = ranks.first(latest_checkpoint(run.checkpoints) if config.resume else None)
+    if saved:
+        cursor, rest = load_checkpoint(saved, state, optimisers)
+        if cursor is None:
+            return run
+        start = cursor
+        fabric.strategy.precision.load_state_dict(rest["precision"])
+        _check_threads(rest["threads"], fabric.device)
+
+    keeper = Keeper(
+        run,
+        config,
+        method,
+        state,
+        optimisers,
+        ranks,
+        fabric.strategy.precision,
+        progress or default_progress(method.name),
+        validation=validation,
+        saved=rest,
+        start=lambda: write_start(run, description, data, ranks.count),
+        hint=resume_hint,
+    )
+    loop = Loop(fabric, plan, state, optimisers, clip=config.clip, on_step=keeper.step, on_pause=keeper.pause)
+    with Interrupt() as keeper.interrupt, keeper.showing(sum(stage.length for _, stage in stages)):
+        try:
+            loop.run(start)
+            keeper.finish(stages[-1][1])
+        except EarlyStop:
+            keeper.finish(None)
+        if keeper.interrupt.asked:
+            raise KeyboardInterrupt(f"stopped at the end; the run in {str(run.path)!r} is complete")
     return run
 
 
-@torch.no_grad()
 def _check_network(network: nn.Module, data: TrainingSet, bits: int) -> None:
-    modes = {module: module.training for module in network.modules()}
-    shape = tuple(network.cpu().eval()(data.x[:1]).shape)
-    for module, training in modes.items():
-        module.training = training
+    with evaluating(network):
+        shape = tuple(network.cpu()(torch.zeros(1, *data.shape)).shape)
     if shape != (1, bits):
         raise ValueError(f"fit: network must turn one item into (1, {bits}), got {shape}")
 
 
-class _Keeper:
-    """Keeps metrics and checkpoints while the loop runs."""
-
-    def __init__(
-        self,
-        run: Run,
-        config: Config,
-        state: State,
-        optimisers: Mapping[str, Any],
-        precision: Any,
-        progress: Progress,
-        rest: Mapping[str, Any],
-    ) -> None:
-        self._run, self._config, self._state, self._optimisers = run, config, state, optimisers
-        self._precision, self._progress = precision, progress
-        self.interrupt = Interrupt()
-        self.steps = self._saved_steps = int(rest["steps"])
-        self._metrics = run.path / "metrics.jsonl"
-        _truncate(self._metrics, rest["metrics_bytes"])
-        self._began = time.perf_counter()
-
-    def step(self, stage: Stage, cursor: Cursor, losses: Mapping[str, Tensor]) -> None:
-        """Count the step; log it if it is time."""
-        self.steps += 1
-        self._progress.advance(stage.name)
-        if self.steps % self._config.log_every and cursor.step < stage.length:
-            return
-        values = {name: float(value) for name, value in losses.items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(f"fit: loss {name!r} of stage {stage.name!r} is {value} at step {cursor.step}")
-        line = {
-            "steps": self.steps,
-            "seconds": round(time.perf_counter() - self._began, 3),
-            "stage": stage.name,
-            "rounds": cursor.rounds,
-            "step": cursor.step,
-            **values,
-        }
-        with self._metrics.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self._progress.show(values)
-
-    def pause(self, cursor: Cursor) -> None:
-        """Save if it is time, or asked for by Ctrl-C, which then goes on as KeyboardInterrupt."""
-        if self.interrupt.asked:
-            self.save(cursor)
-            message = (
-                f"stopped after {self.steps} steps, all saved in {str(self._run.path)!r}; "
-                "call fit again with Config(..., resume=True) to go on"
-            )
-            self._progress.note(message)
-            raise KeyboardInterrupt(message)
-        if self.steps - self._saved_steps >= self._config.checkpoint_every:
-            self.save(cursor)
-
-    def save(self, cursor: Cursor | None) -> None:
-        """Write a checkpoint that stands at `cursor`, None = the end; never of weights that are no numbers any more."""
-        for name, module in self._state.modules.items():
-            if not all(bool(p.isfinite().all()) for p in module.parameters()):
-                raise FloatingPointError(f"fit: weights of {name!r} are not finite at step {self.steps}; nothing saved")
-        extra = {
-            "steps": self.steps,
-            "metrics_bytes": self._metrics.stat().st_size,
-            "precision": self._precision.state_dict(),
-        }
-        save_checkpoint(self._run.checkpoints, self._state, self._optimisers, cursor, extra)
-        self._saved_steps = self.steps
-
-
-def _truncate(path: Path, size: int) -> None:
-    """Drop what was logged after the checkpoint: those steps run again."""
-    with path.open("ab") as file:
-        file.truncate(size)
+def _check_threads(before: int, device: torch.device) -> None:
+    now = torch.get_num_threads()
+    if device.type == "cpu" and now != before:
+        warnings.warn(
+            f"fit: the run had {before} torch threads and goes on with {now}, which may round sums in another way; "
+            f"torch.set_num_threads({before}) before gives the same bits",
+            stacklevel=3,
+        )

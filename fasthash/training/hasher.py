@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fasthash.data import ItemSpec
+from fasthash.data import ItemSpec, Source, Standardisation, as_source
 from fasthash.methods import Method
 from fasthash.networks import build_network
-from fasthash.ops import pack
-from fasthash.training.checkpoint import latest_checkpoint, load_modules
+from fasthash.training.averaging import add_average, encoder_of
+from fasthash.training.checkpoint import BEST, latest_checkpoint, load_modules
+from fasthash.training.encoding import encode_batches
 from fasthash.training.run import Run
 
 A = TypeVar("A", Tensor, NDArray[Any])
@@ -24,76 +25,74 @@ class Hasher:
     """A trained network that makes packed codes.
 
     Args:
-        network: (n, ...) -> (n, bits); its `logits` are packed if it has such, else its outputs. It is put into
-            evaluation mode.
+        network: (n, ...) -> (n, bits); it is put into evaluation mode.
         bits: width of the codes.
+        standardisation: of the items that it was trained on, if they were standardised; `encode` does the same.
     """
 
-    def __init__(self, network: nn.Module, bits: int) -> None:
+    def __init__(self, network: nn.Module, bits: int, *, standardisation: Standardisation | None = None) -> None:
         self.network = network.eval()
         self.bits = bits
+        self.standardisation = standardisation
 
     def to(self, device: str | torch.device) -> Hasher:
         """Move the network."""
         self.network.to(device)
         return self
 
+    @overload
+    def encode(self, x: Source, *, batch_size: int = ...) -> Tensor: ...
+    @overload
+    def encode(self, x: A, *, batch_size: int = ...) -> A: ...
+
     @torch.no_grad()
-    def encode(self, x: A, *, batch_size: int = 1024) -> A:
+    def encode(self, x: Any, *, batch_size: int = 1024) -> Any:
         """Packed codes of items.
 
         Items go to the network's device a batch at a time, and codes come back where the items are.
 
         Args:
-            x: items (n, ...), floating; torch or NumPy.
+            x: items (n, ...), a floating or uint8 tensor or array, also a mapped one, or a `data.Source`; only a batch
+                at a time is read. uint8 is read as `data.ArraySource` does, value / 255: where training had another
+                scale, give a source of that scale.
             batch_size: items at once.
 
         Returns:
-            uint8 (n, ceil(bits / 8)), the same kind as x.
+            uint8 (n, ceil(bits / 8)), the same kind as x; of a source a tensor.
 
         Raises:
-            TypeError: x is neither a floating tensor nor a floating array.
-            ValueError: batch_size below 1, or a network of another width than `bits`.
+            TypeError: x of another kind or dtype.
+            ValueError: batch_size below 1, a network of another width than `bits`, or a source that is standardised in
+                another way than the training items.
         """
-        if not (isinstance(x, Tensor) and x.is_floating_point()) and not (
-            isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)
-        ):
-            got = getattr(x, "dtype", type(x).__name__)
-            raise TypeError(f"Hasher.encode: x must be a floating tensor or array, got {got}")
+        kind = "source" if isinstance(x, Source) else str(getattr(x, "dtype", type(x).__name__)).split(".")[-1]
+        if kind not in ("source", "uint8") and not (isinstance(x, Tensor | np.ndarray) and "float" in kind):
+            raise TypeError(
+                f"Hasher.encode: x must be a floating or uint8 tensor or array, or a data.Source, got {kind}"
+            )
         if batch_size < 1:
             raise ValueError(f"Hasher.encode: batch_size must be >= 1, got {batch_size}")
-        if isinstance(x, Tensor):
-            codes = torch.empty((len(x), -(-self.bits // 8)), dtype=torch.uint8, device=x.device)
-            for start in range(0, len(x), batch_size):
-                codes[start : start + batch_size] = self._codes(x[start : start + batch_size])
-            return codes
-        rows = np.empty((len(x), -(-self.bits // 8)), dtype=np.uint8)
-        for start in range(0, len(x), batch_size):
-            # A copy in native order: read-only, reversed and foreign arrays are welcome.
-            part = torch.from_numpy(x[start : start + batch_size].astype(np.float32))
-            rows[start : start + batch_size] = self._codes(part).cpu().numpy()
-        return rows
-
-    def _codes(self, x: Tensor) -> Tensor:
-        device = next(self.network.parameters()).device
-        # A sigmoid's outputs are all positive: where a network tells its logits, these are packed.
-        logits = getattr(self.network, "logits", self.network)
-        outputs = logits(x.to(device, torch.float32))
-        if outputs.shape != (len(x), self.bits):
-            raise ValueError(
-                f"Hasher.encode: network: expected outputs ({len(x)}, {self.bits}), got {tuple(outputs.shape)}"
-            )
-        codes: Tensor = pack(outputs)
-        return codes
+        parts = encode_batches(self.network, as_source(x), self.bits, batch_size, self.standardisation)
+        shape = (len(x), -(-self.bits // 8))
+        codes = torch.empty(shape, dtype=torch.uint8, device=x.device if isinstance(x, Tensor) else "cpu")
+        for rows, part in parts:
+            codes[rows] = part
+        return codes.numpy() if isinstance(x, np.ndarray) else codes
 
 
 def load(
-    run: Run | str | os.PathLike[str], *, method: Method | None = None, network: nn.Module | None = None
+    run: Run | str | os.PathLike[str],
+    *,
+    which: Literal["best", "last"] | None = None,
+    method: Method | None = None,
+    network: nn.Module | None = None,
 ) -> Hasher:
     """The trained network of a run, on the CPU.
 
     Args:
         run: a run folder, finished or not.
+        which: the weights that were "best" on the validation items, or the "last" ones; None = the best where there
+            are some.
         method: to encode in another way, the run's own method changed by `dataclasses.replace` (PTS3H: encode_with).
         network: one like the network that `fit` was given; its weights are set in place.
 
@@ -102,7 +101,8 @@ def load(
 
     Raises:
         FileNotFoundError: no run there, or one without a checkpoint.
-        ValueError: the run was trained with a network of the caller's, and none is given.
+        ValueError: the run was trained with a network of the caller's, and none is given; or the best weights are
+            asked of a run without validation.
 
     Example:
         >>> from fasthash import training
@@ -113,13 +113,22 @@ def load(
     saved = latest_checkpoint(run.checkpoints)
     if saved is None:
         raise FileNotFoundError(f"load: run must hold a checkpoint, got none in {str(run.checkpoints)!r}")
+    if which not in (None, "best", "last"):
+        raise ValueError(f'load: which must be "best", "last" or None, got {which!r}')
+    scored = (saved / BEST).exists()
+    if which == "best" and not scored:
+        raise ValueError("load: which must be 'last' for a run without validation scores, got 'best'")
     if config["own_network"] and network is None:
         raise ValueError("load: network must be given for a run whose fit was given one, got None")
+    # A method of the caller's says itself what encodes.
+    average = config["training"].get("ema") if method is None else None
     method = run.method() if method is None else method
+    items = ItemSpec(tuple(config["items"]["shape"]), config["items"]["classes"])
     # Weights are drawn only to be overwritten: the caller's random numbers are left alone.
     with torch.random.fork_rng(devices=[]):
-        shape = tuple(config["items"]["shape"])
-        network = network or build_network(method.network, shape, method.bits, pretrained=False)
-        modules = method.modules(network, ItemSpec(shape, config["items"]["classes"]))
-    load_modules(saved, modules)
-    return Hasher(method.encoder(modules), method.bits)
+        network = network or build_network(method.network, items.shape, method.bits, pretrained=False)
+        modules = method.modules(network, items)
+    if average is not None:
+        add_average(method, modules, average)
+    load_modules(saved, modules, best=scored if which is None else which == "best")
+    return Hasher(encoder_of(method, modules), method.bits, standardisation=run.standardisation())

@@ -1,22 +1,28 @@
-"""The run folder: config.json, metrics.jsonl and checkpoints/."""
+"""The run folder: what it holds, and who may write into it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
-from fasthash.data import TrainingSet
+from fasthash.data import Standardisation, TrainingSet
 from fasthash.methods import Method, create
-from fasthash.training.checkpoint import REST, latest_checkpoint
+from fasthash.training.checkpoint import REST, flush, latest_checkpoint
 from fasthash.training.config import Config
+from fasthash.training.environment import environment, versions
+from fasthash.training.validation import Validation
+
+# What a resumed run must find as it was: all that decides about the weights.
+FIXED = ("seed", "precision", "clip", "ema", "validate_every", "patience", "ranks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +52,28 @@ class Run:
         return self.path / "checkpoints"
 
     @property
+    def report_path(self) -> Path:
+        """report.json, which `report_run` writes; report.md and plots/ lie beside it."""
+        return self.path / "report.json"
+
+    @property
     def finished(self) -> bool:
         """Whether training came to its end."""
+        state = self._state()
+        return state is not None and state["cursor"] is None
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The best validation "score" of the last checkpoint, at which "steps", and how many scores came "since"."""
+        state = self._state()
+        return None if state is None else state.get("best")
+
+    def _state(self) -> dict[str, Any] | None:
         latest = latest_checkpoint(self.checkpoints)
-        return latest is not None and json.loads((latest / REST).read_text())["cursor"] is None
+        return None if latest is None else json.loads((latest / REST).read_text())
 
     def config(self) -> dict[str, Any]:
-        """config.json: method, options, items, training, versions.
+        """config.json: method, options, items, validation, training, versions.
 
         Raises:
             FileNotFoundError: the folder is no run folder.
@@ -68,14 +89,67 @@ class Run:
         config = self.config()
         return create(config["method"], **config["options"])
 
+    def standardisation(self) -> Standardisation | None:
+        """What was done to the training items and is to be done to others before the network; None = nothing."""
+        path = self.path / "standardisation.safetensors"
+        return Standardisation.load(path) if path.exists() else None
+
+    def environment(self) -> list[dict[str, Any]]:
+        """environment.json: machine, versions and threads of each start of the run."""
+        path = self.path / "environment.json"
+        starts: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+        return starts
+
     def metrics(self) -> list[dict[str, Any]]:
-        """Lines of metrics.jsonl: total steps, seconds since the start of this process, stage, step, losses."""
-        return [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
+        """Lines of metrics.jsonl: total steps, seconds since the start of this process, stage, step, and the losses or
+        "validation_mAP"."""
+        text = (self.path / "metrics.jsonl").read_text()
+        # A process that was killed may have left half a line.
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def save_codes(self, name: str, codes: Tensor, bits: int) -> Path:
+        """Keep packed codes as codes/NAME.safetensors, with their width in the metadata.
+
+        Args:
+            name: of the file.
+            codes: uint8 (n, ceil(bits / 8)).
+            bits: width.
+
+        Returns:
+            The file; its key is "codes".
+
+        Raises:
+            ValueError: codes of another dtype or width.
+        """
+        if codes.dtype != torch.uint8 or codes.ndim != 2 or codes.shape[1] != -(-bits // 8):
+            raise ValueError(
+                f"Run.save_codes: codes must be uint8 (n, {-(-bits // 8)}) for {bits} bits, "
+                f"got {codes.dtype} {tuple(codes.shape)}"
+            )
+        path = self.path / "codes" / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"codes": codes.detach().cpu().contiguous()}, path, metadata={"bits": str(bits)})
+        return path
+
+    def codes(self, name: str) -> tuple[Tensor, int]:
+        """Codes that `save_codes` kept, and their width in bits.
+
+        Raises:
+            FileNotFoundError: no such codes.
+        """
+        path = self.path / "codes" / f"{name}.safetensors"
+        if not path.exists():
+            raise FileNotFoundError(f"Run.codes: name must be one of {self.path / 'codes'}, got {name!r}")
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor("codes"), int(file.metadata()["bits"])
 
 
-def describe(method: Method, data: TrainingSet, config: Config, own_network: bool) -> dict[str, Any]:
-    """What config.json holds."""
-    return {
+def describe(
+    method: Method, data: TrainingSet, config: Config, *, own_network: bool, validation: Validation | None, ranks: int
+) -> dict[str, Any]:
+    """What config.json holds, in plain values."""
+    training = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("folder", "resume", "devices")}
+    described = {
         "method": method.name,
         "options": dataclasses.asdict(method),
         "own_network": own_network,
@@ -85,20 +159,22 @@ def describe(method: Method, data: TrainingSet, config: Config, own_network: boo
             "unlabelled": data.unlabelled,
             "digest": data.digest(),
         },
-        "training": {k: v for k, v in dataclasses.asdict(config).items() if k not in ("folder", "resume")},
-        "versions": {"fasthash": version("fasthash"), "torch": torch.__version__, "python": platform.python_version()},
+        "validation": None if validation is None else validation.describe(),
+        "training": {**training, "ranks": ranks},
+        "versions": versions(),
     }
+    plain: dict[str, Any] = json.loads(json.dumps(described))
+    return plain
 
 
-def open_run(config: Config, description: Mapping[str, Any]) -> Run:
-    """Make the run folder, or find the one to resume.
+def find_run(config: Config, description: Mapping[str, Any]) -> Run:
+    """The run folder, to be made or to be resumed; nothing is written.
 
     Raises:
         FileExistsError: the folder holds a run and resume is off.
-        ValueError: it holds a run with another method, options, items, seed or precision.
+        ValueError: it holds a run with another method, options, items, or training that differs in what is computed.
     """
     run = Run(config.folder)
-    plain = json.loads(json.dumps(description))
     present = [name for name in ("config.json", "metrics.jsonl", "checkpoints") if (run.path / name).exists()]
     if present and not config.resume:
         raise FileExistsError(
@@ -107,15 +183,35 @@ def open_run(config: Config, description: Mapping[str, Any]) -> Run:
         )
     if "config.json" in present:
         before = run.config()
-        # How often to log may change; what is computed may not.
-        fixed = ("seed", "precision")
-        old = {**before, "training": {name: before["training"][name] for name in fixed}, "versions": None}
-        new = {**plain, "training": {name: plain["training"][name] for name in fixed}, "versions": None}
-        differing = [key for key in new if new[key] != old[key]]
-        if differing:
-            raise ValueError(
-                f"fit: to resume {str(run.path)!r}, {differing[0]} must be {old[differing[0]]}, got {new[differing[0]]}"
-            )
-    run.checkpoints.mkdir(parents=True, exist_ok=True)
-    (run.path / "config.json").write_text(json.dumps(plain, indent=2) + "\n")
+        for key in ("method", "options", "own_network", "items", "validation"):
+            _check_same(run, key, before.get(key), description[key])
+        for name in FIXED:  # how often to log may change; what is computed may not
+            _check_same(run, f"training.{name}", before["training"].get(name), description["training"][name])
     return run
+
+
+def _check_same(run: Run, name: str, old: Any, new: Any) -> None:
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        for key in old:
+            _check_same(run, f"{name}.{key}", old[key], new[key])
+    elif old != new:
+        raise ValueError(f"fit: to resume {str(run.path)!r}, {name} must be {old}, got {new}")
+
+
+def write_start(run: Run, description: Mapping[str, Any], data: TrainingSet, ranks: int) -> None:
+    """Make the folder, and write what it starts with."""
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    if data.standardisation is not None:
+        path = run.path / "standardisation.safetensors"
+        data.standardisation.save(path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+    write_json(run.path / "config.json", description)
+    write_json(run.path / "environment.json", [*run.environment(), environment(ranks)])
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file that is whole whenever the machine stops."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    flush(temporary)
+    temporary.replace(path)

@@ -1,13 +1,32 @@
-"""One seed for all random numbers outside the named streams of a run, and their states in a checkpoint."""
+"""One seed for all random numbers outside the named streams of a run, and the states of both in a checkpoint."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+
+from fasthash.methods.state import State
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The states of all random numbers of one process.
+
+    Attributes:
+        named: of the run's generators, by name.
+        torch: of torch's default generators, by device.
+        others: of python and numpy, plain values.
+    """
+
+    named: dict[str, Tensor]
+    torch: dict[str, Tensor]
+    others: dict[str, Any]
 
 
 def seed_everything(seed: int) -> None:
@@ -17,20 +36,25 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def random_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The states of the global generators: tensors of torch, and what python and numpy put in JSON."""
-    tensors = {"cpu": torch.get_rng_state()}
-    tensors.update({f"cuda{i}": torch.cuda.get_rng_state(i) for i in range(_cuda_devices())})
+def streams(state: State) -> Streams:
+    """The states of this process."""
+    defaults = {"cpu": torch.get_rng_state()}
+    defaults.update({f"cuda{i}": torch.cuda.get_rng_state(i) for i in range(_cuda_devices())})
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002
-    return tensors, {"python": random.getstate(), "numpy": [kind, np.asarray(keys).tolist(), *rest]}
+    others = {"python": random.getstate(), "numpy": [kind, np.asarray(keys).tolist(), *rest]}
+    return Streams({name: generator.get_state() for name, generator in state.generators.items()}, defaults, others)
 
 
-def set_random_states(tensors: dict[str, Tensor], others: dict[str, Any]) -> None:
-    """Take up `random_states` again; states of devices that this machine lacks are left out."""
-    torch.set_rng_state(tensors["cpu"])
+def set_streams(state: State, named: Mapping[str, Tensor], defaults: Mapping[str, Tensor], others: Any) -> None:
+    """Take up `streams` again; states of devices that this machine lacks are left out."""
+    state.generators = {}
+    for name, stored in named.items():
+        state.generators[name] = Generator(state.device)
+        state.generators[name].set_state(stored)
+    torch.set_rng_state(defaults["cpu"])
     for i in range(_cuda_devices()):
-        if f"cuda{i}" in tensors:
-            torch.cuda.set_rng_state(tensors[f"cuda{i}"], i)
+        if f"cuda{i}" in defaults:
+            torch.cuda.set_rng_state(defaults[f"cuda{i}"], i)
     version, keys, following = others["python"]
     random.setstate((version, tuple(keys), following))
     np.random.set_state(tuple(others["numpy"]))  # noqa: NPY002

@@ -174,3 +174,15 @@ def test_errors_name_the_argument(loss, _):
         loss(u, similarity, mask=similarity[0])
     with pytest.raises(TypeError, match=f"{name}: mask must be torch.bool, got torch.float32"):
         loss(u, similarity, mask=similarity.float())
+
+
+def test_balanced_with_weights_of_pairs(student):
+    similarity = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]]).bool()
+    weight = torch.tensor([[9.0, 0.5, 2.0], [0.5, 9.0, 1.0], [2.0, 1.0, 9.0]])
+    log2, far = math.log(2), math.log(1 + math.exp(-0.5))  # products 0, -0.5 and 0
+    expected = (0.5 * log2 + (2 * far + 1 * log2) / 2) / 2
+    assert float(balanced_likelihood(student, similarity, scale=1.0, weight=weight)) == pytest.approx(expected)
+    one = balanced_likelihood(student, similarity, weight=torch.ones(3, 3))
+    torch.testing.assert_close(one, balanced_likelihood(student, similarity))
+    with pytest.raises(ValueError, match=r"balanced_likelihood: weight must have shape \(3, 3\), got \(3, 2\)"):
+        balanced_likelihood(student, similarity, weight=weight[:, :2])

@@ -71,7 +71,7 @@ def test_features_come_from_the_backbone(name):
     _, state = solved(name, data, bits=6, network=config)
     features = state.modules["student"].features(data.batch(torch.arange(300)).x).detach()
     torch.manual_seed(0)
-    _, alone = solved(name, TrainingSet(features, torch.zeros(300), [], range(300)), bits=6)
+    _, alone = solved(name, TrainingSet(features, None, [], range(300)), bits=6)
     for one, other in zip(weights(state), weights(alone), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
@@ -179,7 +179,7 @@ def test_errors():
     for name in ("pcah", "itq"):
         with pytest.raises(ValueError, match="bits must be at most 10, the directions in which features vary, got 12"):
             solved(name, items(), bits=12)
-        constant = TrainingSet(torch.ones(9, 4), torch.zeros(9), [], range(9))
+        constant = TrainingSet(torch.ones(9, 4), None, [], range(9))
         with pytest.raises(ValueError, match="bits must be at most 0, the directions"):
             solved(name, constant, bits=2)
 

@@ -25,6 +25,12 @@ def test_create_takes_what_config_json_holds():
     assert again == method
 
 
+def test_nested_options_start_from_what_the_method_has_by_default():
+    plain, changed = methods.create("itq"), methods.create("itq", network={"dropout": 0.5})
+    assert changed.network == dataclasses.replace(plain.network, dropout=0.5)
+    assert changed.network.backbone == "identity"
+
+
 def test_presets_are_a_start_that_options_overrule():
     method = methods.create("pts3h", preset="digits", bits=32, w_max=2.0)
     assert (method.bits, method.w_max, method.network.backbone) == (32, 2.0, "cnn")

@@ -1,38 +1,13 @@
 import itertools
-import json
 
 import pytest
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_file
+from run_helpers import StopAfter, final_state, without_times
 
 from fasthash.methods import Cursor, Stage, State
 from fasthash.training import Config, Silent, fit
-from fasthash.training.checkpoint import latest_checkpoint
 from fasthash.training.loop import Loop, make_optimisers
-
-
-class StopAfter(Silent):
-    """Presses Ctrl-C after a number of steps."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def advance(self, stage):
-        import signal
-
-        self.left -= 1
-        if self.left == 0:
-            signal.raise_signal(signal.SIGINT)
-
-
-def final_state(run):
-    saved = latest_checkpoint(run.checkpoints)
-    return load_file(saved / "state.safetensors"), json.loads((saved / "state.json").read_text())
-
-
-def without_times(run):
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in run.metrics()]
 
 
 def test_stages_run_in_order_with_their_hooks(toy, tmp_path):
@@ -94,7 +69,7 @@ def test_steps_after_the_last_checkpoint_run_and_are_logged_once(toy, tmp_path):
 
 
 def loop_of(plan, state, **hooks):
-    quiet = {"on_step": lambda stage, cursor, losses: None, "on_pause": lambda cursor: None}
+    quiet = {"on_step": lambda stage, cursor, losses: None, "on_pause": lambda cursor, closed: None}
     fabric = Fabric(accelerator="cpu", devices=1)
     return Loop(fabric, plan, state, make_optimisers(plan, state), **{**quiet, **hooks})
 

@@ -1,0 +1,73 @@
+"""Tables of the rows that `methods.py` wrote: means over the seeds, their spread, and differences by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from tables import table
+
+NOT_RUN = "not run"
+Row = Mapping[str, str]
+
+
+def interval(differences: Sequence[float], confidence: float = 0.95) -> float:
+    """Half the width of the t interval of a mean; NaN of fewer than two."""
+    from scipy.stats import t
+
+    if len(differences) < 2:
+        return math.nan
+    spread = float(np.std(differences, ddof=1))
+    return float(t.ppf((1 + confidence) / 2, len(differences) - 1)) * spread / math.sqrt(len(differences))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation over the seeds, and how many there are."""
+    if not values:
+        return NOT_RUN
+    deviation = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.4f}{deviation}"
+
+
+def gain(of: Mapping[int, float], over: Mapping[int, float]) -> str:
+    """Mean difference over the seeds that both have, with its 95 % interval."""
+    seeds = sorted(set(of) & set(over))
+    if not seeds:
+        return NOT_RUN
+    differences = [of[seed] - over[seed] for seed in seeds]
+    half = interval(differences)
+    mean = float(np.mean(differences))
+    return f"{mean:+.4f}" if math.isnan(half) else f"{mean:+.4f} ({mean - half:+.4f} to {mean + half:+.4f})"
+
+
+def by_seed(rows: Sequence[Row], column: str, **wanted: object) -> dict[int, float]:
+    """A column of the rows that have these values, by seed."""
+    return {
+        int(row["seed"]): float(row[column])
+        for row in rows
+        if all(row[name] == str(value) for name, value in wanted.items())
+    }
+
+
+def scores(rows: Sequence[Row], variants: Sequence[str], bits: Sequence[int], column: str, **wanted: object) -> str:
+    """One line a variant, one column a width."""
+    lines = []
+    for variant in variants:
+        found = [by_seed(rows, column, variant=variant, bits=width, **wanted) for width in bits]
+        lines.append([variant, *(spread(list(values.values())) for values in found)])
+    return table(["", *(f"{width} bits" for width in bits)], lines)
+
+
+def gains(
+    rows: Sequence[Row], variants: Sequence[str], baseline: str, bits: Sequence[int], column: str, **wanted: object
+) -> str:
+    """What each variant has more than the baseline of the same seed, split, network and batches."""
+    lines = []
+    for variant in variants:
+        cells = []
+        for width in bits:
+            of, over = (by_seed(rows, column, variant=name, bits=width, **wanted) for name in (variant, baseline))
+            cells.append(gain(of, over))
+        lines.append([f"{variant} - {baseline}", *cells])
+    return table(["", *(f"{width} bits" for width in bits)], lines)

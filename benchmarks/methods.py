@@ -1,0 +1,143 @@
+"""Retrieval results of the methods: one CSV row for each finished run, in a table that grows over time.
+
+    python benchmarks/methods.py [--only WORD ...] [--seeds 0 1 ...] [--list] [--no-runs] [--table docs/results.md]
+
+Runs, one at a time and in the order of `method_cells.plan`, what has no row in benchmarks/results/methods.csv yet, and prints
+the tables. Stopped at any moment, it goes on with the run that was under way. A row is known by its data, labels,
+variant, bits, seed and the digest of its options: changed options are another run. Options stand in the presets of
+`fasthash.methods`, which say how they were found; the test queries of these splits had no part in that.
+
+Every row is made with the public names alone: a split by name, `training.fit` into a run folder, `training.load`, and
+`evaluation.evaluate` of its codes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import card
+from method_cells import Cell, load, plan
+from method_tables import NOT_RUN, tables
+from report import fill
+
+from fasthash import evaluation, training
+
+RESULTS = Path(__file__).parent / "results" / "methods.csv"
+KEY = ("data", "labels", "variant", "bits", "seed", "digest")
+SCORES = {"map": "mAP@all", "p100": "P@100", "p1000": "P@1000", "radius2": "P@r<=2"}
+COLUMNS = (
+    *KEY,
+    *SCORES,
+    *("steps", "train_seconds", "encode_seconds", "split", "cpu", "threads", "scheduling", "torch", "fasthash"),
+    *("commit", "date", "options"),
+)
+
+
+def key(cell: Cell) -> tuple[str, ...]:
+    """What a row is known by."""
+    return (cell.data, str(cell.labels), cell.variant, str(cell.bits), str(cell.seed), digest(cell))
+
+
+def digest(cell: Cell) -> str:
+    """Of all options of a cell's method, with their defaults."""
+    return hashlib.blake2b(options(cell).encode(), digest_size=6).hexdigest()
+
+
+def options(cell: Cell) -> str:
+    """All options of a cell's method, as JSON."""
+    return json.dumps(dataclasses.asdict(cell.method()), sort_keys=True)
+
+
+def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
+    """The rows of a CSV file, by their keys."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return {tuple(row[name] for name in KEY): row for row in csv.DictReader(file)}
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """One more row; the file is whole at any moment but for its last line."""
+    new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def run(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Train, encode and evaluate; the row."""
+    items = load(cell.data, cell.labels, cell.seed)
+    config = training.Config(str(folder), seed=cell.seed, resume=True, accelerator="cpu", log_every=100)
+    began = time.perf_counter()
+    trained = training.fit(cell.method(), items.training, config, progress=training.Silent())
+    after_training = time.perf_counter()
+    hasher = training.load(trained)
+    codes = {}
+    for part in ("queries", "database"):
+        rows = torch.from_numpy(getattr(items.split, part))
+        codes[part] = torch.cat([hasher.encode(x) for x in items.source.blocks(rows)])
+    after_encoding = time.perf_counter()
+    labels = (torch.from_numpy(items.labels[rows]) for rows in (items.split.queries, items.split.database))
+    report = evaluation.evaluate(codes["queries"], codes["database"], *labels, bits=cell.bits, k=(100, 1000))
+    machine, logged = card(), trained.metrics()
+    return {
+        **dict(zip(KEY, key(cell), strict=True)),
+        **{column: f"{float(report[name]):.5f}" for column, name in SCORES.items()},
+        "steps": logged[-1]["steps"] if logged else 0,
+        "train_seconds": f"{after_training - began:.1f}",
+        "encode_seconds": f"{after_encoding - after_training:.1f}",
+        "split": items.split.digest,
+        **{name: machine[name] for name in ("cpu", "threads", "scheduling", "commit", "date")},
+        **{name: machine["versions"][name] for name in ("torch", "fasthash")},
+        "options": options(cell),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[], help="cells with all of these words: ssdh, 48, ...")
+    parser.add_argument("--seeds", nargs="+", type=int, help="these seeds alone")
+    parser.add_argument("--list", action="store_true", help="show the cells and which have a row; run nothing")
+    parser.add_argument("--no-runs", action="store_true", help="tables of the rows there are")
+    parser.add_argument("--table", type=Path, help="a document to put the tables into")
+    parser.add_argument("--csv", type=Path, default=RESULTS)
+    parser.add_argument("--runs", type=Path, default=Path(tempfile.gettempdir()) / "fasthash-methods")
+    arguments = parser.parse_args()
+    cells = [
+        cell
+        for cell in plan()
+        if set(arguments.only) <= set(str(cell).split()) and arguments.seeds in (None, [cell.seed])
+    ]
+    if not arguments.no_runs:
+        done = read(arguments.csv)
+        for cell in cells:
+            if key(cell) in done or arguments.list:
+                print(f"{cell}: {'done' if key(cell) in done else NOT_RUN}")
+                continue
+            folder = arguments.runs / "-".join(key(cell))
+            row = run(cell, folder)
+            append(arguments.csv, row)
+            shutil.rmtree(folder)
+            print(f"{cell}: mAP {row['map']}, {row['train_seconds']} s", flush=True)
+    made = tables(list(read(arguments.csv).values()))
+    if arguments.table:
+        print(f"{arguments.table}: {', '.join(fill(arguments.table, made)) or 'no tables'}")
+    elif not arguments.list:
+        print("\n\n".join(f"{name}\n\n{text}" for name, text in made.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""From a run to its codes, its report and its plots, kept in its folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from fasthash.evaluation import RetrievalReport, evaluate
+from fasthash.methods import Method
+from fasthash.training.hasher import load
+from fasthash.training.run import Run
+
+
+def report_run(
+    run: Run | str | os.PathLike[str],
+    *,
+    queries: Any,
+    database: Any,
+    query_labels: Any,
+    database_labels: Any,
+    which: Literal["best", "last"] | None = None,
+    method: Method | None = None,
+    network: nn.Module | None = None,
+    device: str | torch.device = "cpu",
+    batch_size: int = 1024,
+    **options: Any,
+) -> RetrievalReport:
+    """Encode queries and database, evaluate, and leave codes, report and plots in the run folder.
+
+    Writes codes/queries.safetensors, codes/database.safetensors, report.json, report.md, and plots/ where matplotlib is
+    installed.
+
+    Args:
+        run: a run folder.
+        queries: items (q, ...), as for `Hasher.encode`.
+        database: items (n, ...).
+        query_labels: (q,) class ids or (q, classes) multi-hot.
+        database_labels: (n,) or (n, classes).
+        which: see `load`, also for the next two.
+        method: to encode in another way.
+        network: one like the network that `fit` was given.
+        device: to encode on.
+        batch_size: items encoded at once.
+        **options: of `evaluation.evaluate`: k, radius, ties, ...
+
+    Returns:
+        The report.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError: as `load`, `Hasher.encode` and `evaluation.evaluate` do.
+
+    Example:
+        >>> from fasthash import training
+        >>> report = training.report_run(  # doctest: +SKIP
+        ...     "runs/first", queries=x[:9], database=x[9:], query_labels=y[:9], database_labels=y[9:]
+        ... )
+        >>> report["mAP@all"]  # doctest: +SKIP
+        0.7312
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    hasher = load(run, which=which, method=method, network=network).to(device)
+    sides = {"queries": queries, "database": database}
+    codes = {name: torch.as_tensor(hasher.encode(x, batch_size=batch_size)).cpu() for name, x in sides.items()}
+    labels = (torch.as_tensor(query_labels).cpu(), torch.as_tensor(database_labels).cpu())
+    report = evaluate(codes["queries"], codes["database"], *labels, bits=hasher.bits, **options)
+    for name, packed in codes.items():
+        run.save_codes(name, packed, hasher.bits)
+    report.to_json(run.report_path)
+    run.report_path.with_suffix(".md").write_text(report.to_markdown(), encoding="utf-8")
+    if importlib.util.find_spec("matplotlib"):
+        report.save_plots(run.path / "plots")
+    return report

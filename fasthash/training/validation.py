@@ -1,0 +1,123 @@
+"""Scores of a run on items it does not learn from, to keep its best weights and to stop in time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fasthash.data import Split, Standardisation, as_source
+from fasthash.evaluation import mean_average_precision
+from fasthash.training.encoding import encode_batches, evaluating
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Items that score a run while it trains: mAP@all of the encoder's packed codes, expected over ties.
+
+    Never give it the queries of a test: what is chosen by a score is not measured by it.
+
+    Attributes:
+        queries: items (q, ...) that training does not read, as for `Hasher.encode`.
+        query_labels: theirs, (q,) class ids or (q, classes) multi-hot.
+        database: items (n, ...) to rank, with labels that training may know.
+        database_labels: theirs, (n,) or (n, classes).
+
+    Raises:
+        ValueError: no queries, no database, or labels of another number.
+
+    Example:
+        >>> from fasthash import data, training
+        >>> images, labels = data.load_digits()
+        >>> split = data.make_split("digits-semi", labels)
+        >>> validation = training.Validation.from_split(images, labels, split)
+        >>> len(validation.queries), len(validation.database)
+        (200, 100)
+    """
+
+    queries: Any
+    query_labels: Any
+    database: Any
+    database_labels: Any
+
+    def __post_init__(self) -> None:
+        for side, name in ((self.queries, "query_labels"), (self.database, "database_labels")):
+            labels = torch.as_tensor(getattr(self, name))
+            if not len(side) or len(labels) != len(side):
+                raise ValueError(f"Validation: {name} must be those of {len(side)} >= 1 items, got {len(labels)}")
+
+    @classmethod
+    def from_split(cls, x: Any, labels: Any, split: Split) -> Validation:
+        """The split's validation queries, ranking its labelled items: labels of unlabelled items stay hidden.
+
+        Args:
+            x: all items, as for `TrainingSet.from_split`; none is copied.
+            labels: of all items, (n,) or (n, classes).
+            split: with validation queries.
+
+        Raises:
+            ValueError: a split without validation queries.
+        """
+        if not len(split.validation):
+            raise ValueError("Validation.from_split: split must have validation queries, got none")
+        source, labels = as_source(x), torch.as_tensor(labels)
+        sides = ((source.select(rows), labels[rows]) for rows in (split.validation, split.labelled))
+        return cls(*next(sides), *next(sides))
+
+    def score(self, network: nn.Module, bits: int, standardisation: Standardisation | None = None) -> float:
+        """mAP@all of a network's codes; its mode, its statistics and all random numbers stay as they are.
+
+        Args:
+            network: the encoder.
+            bits: its width.
+            standardisation: of the training items, if they have one.
+        """
+
+        def encode(x: Any) -> Tensor:
+            batches = encode_batches(network, as_source(x), bits, 1024, standardisation)
+            return torch.cat([codes.cpu() for _, codes in batches])
+
+        with evaluating(network):
+            queries, database = encode(self.queries), encode(self.database)
+        labels = (torch.as_tensor(self.query_labels).cpu(), torch.as_tensor(self.database_labels).cpu())
+        return float(mean_average_precision(queries, database, *labels, bits=bits))
+
+    def describe(self) -> dict[str, Any]:
+        """Counts, and 16 bytes of BLAKE2b of items and labels: what a resumed run must find again."""
+        digest = hashlib.blake2b(digest_size=16)
+        for x, labels in ((self.queries, self.query_labels), (self.database, self.database_labels)):
+            digest.update(as_source(x).digest().encode())
+            digest.update(torch.as_tensor(labels).cpu().contiguous().numpy().data)
+        return {"queries": len(self.queries), "database": len(self.database), "digest": digest.hexdigest()}
+
+
+@dataclass
+class Best:
+    """The best score of a run so far.
+
+    Attributes:
+        score: None before the first.
+        steps: of the run, when it was reached.
+        since: scores after it, none of which was higher.
+    """
+
+    score: float | None = None
+    steps: int = 0
+    since: int = 0
+
+    @classmethod
+    def from_saved(cls, saved: Mapping[str, Any] | None) -> Best:
+        """As `dataclasses.asdict` left it in a checkpoint."""
+        return cls() if saved is None else cls(**saved)
+
+    def take(self, score: float, steps: int) -> bool:
+        """Whether a new score is the best; of equal ones the first is."""
+        if self.score is not None and score <= self.score:
+            self.since += 1
+            return False
+        self.score, self.steps, self.since = score, steps, 0
+        return True
