@@ -214,10 +214,10 @@ class SSDH(TwoStreamMethod):
         positive, negative = pseudo_label_candidates(classes, batch.labels)
         if self.exclude_self:
             positive.fill_diagonal_(False)
-        generator, first = state.generator("pseudo"), batch.labelled
-        sides = [draw_columns(side[first:], generator=generator) for side in (positive, negative)]
-        anchors = torch.arange(first, len(h), device=h.device)
-        pairs = torch.stack([anchors, *sides], 1)
+        first = batch.labelled
+        both = torch.cat([positive[first:], negative[first:]])
+        sides = draw_columns(both, generator=state.generator("pseudo")).view(2, -1)
+        pairs = torch.stack([torch.arange(first, len(h), device=h.device), *sides], 1)
         return graph_embedding(h, pairs, margin=self.margin)
 
     @property
