@@ -1,6 +1,6 @@
 """Retrieval results of the methods: one CSV row for each finished run, in a table that grows over time.
 
-    python benchmarks/methods.py [--only WORD ...] [--seeds 0 1 ...] [--list] [--no-runs] [--table docs/results.md]
+    python benchmarks/methods.py [--only WORD ...] [--seeds 0 1 ...] [--list] [--no-runs] [--table DOCUMENT]
 
 Runs, one at a time and in the order of `method_cells.plan`, what has no row in benchmarks/results/methods.csv yet, and prints
 the tables. Stopped at any moment, it goes on with the run that was under way. A row is known by its data, labels,
