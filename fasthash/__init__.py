@@ -8,6 +8,7 @@ Torch tensors or NumPy arrays go in, the same kind comes out. Methods, training 
 from importlib.metadata import version as _version
 
 from fasthash._native import build_info, cpu_levels, set_cpu_level
+from fasthash.index import HammingIndex
 from fasthash.ops import (
     average_precision_counts,
     from_faiss,
@@ -31,6 +32,7 @@ from fasthash.ops import (
 __version__ = _version("fasthash")
 
 __all__ = [
+    "HammingIndex",
     "__version__",
     "average_precision_counts",
     "build_info",

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "losses": {"ops"},
     "teachers": {"ops"},
     "evaluation": {"ops"},
+    "index": {"ops"},
     "networks": set(),
     "data": set(),
     "methods": {"losses", "teachers", "networks", "data", "ops"},

@@ -107,7 +107,13 @@ def _train_and_evaluate(
     config = training.Config(folder=str(folder), seed=seed, accelerator="cpu")
     start = time.perf_counter()
     with _one_thread():
-        training.fit(method, data, config, progress=training.default_progress(f"{title:<15}"))
+        training.fit(
+            method,
+            data,
+            config,
+            progress=training.default_progress(f"{title:<15}"),
+            resume_hint="fasthash demo starts anew",
+        )
         train_seconds = time.perf_counter() - start
         hasher = training.load(folder)
         queries, database = images[split.queries], images[split.database]

@@ -11,10 +11,15 @@ from fasthash.data.augment import (
     random_warp,
 )
 from fasthash.data.batch import Batch, ItemSpec
+from fasthash.data.cifar10 import read_cifar10
+from fasthash.data.datasets import Dataset, dataset_names, open_dataset
 from fasthash.data.digits import load_digits
+from fasthash.data.idx import read_idx, read_mnist
+from fasthash.data.image_lists import read_image_folder, read_image_lists
 from fasthash.data.sampler import TwoStreamSampler
 from fasthash.data.sources import (
     ArraySource,
+    ImageFiles,
     Source,
     Standardisation,
     StoredViews,
@@ -38,6 +43,8 @@ from fasthash.data.training_set import TrainingSet
 __all__ = [
     "ArraySource",
     "Batch",
+    "Dataset",
+    "ImageFiles",
     "ItemSpec",
     "ListedSplit",
     "Perturbation",
@@ -52,17 +59,24 @@ __all__ = [
     "array_names",
     "as_source",
     "cache_folder",
+    "dataset_names",
     "draw_split",
     "drop_features",
     "keep_labelled",
     "load_digits",
     "make_split",
     "map_array",
+    "open_dataset",
     "protocols",
     "random_crop",
     "random_erase",
     "random_flip",
     "random_shift",
     "random_warp",
+    "read_cifar10",
+    "read_idx",
+    "read_image_folder",
+    "read_image_lists",
+    "read_mnist",
     "read_split",
 ]

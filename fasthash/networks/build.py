@@ -36,6 +36,7 @@ class NetworkConfig:
         backbone: "mlp" and "identity" (flattened items) for items of any shape; "cnn", "mobilenet_v2",
             "torchvision/NAME" and "timm/NAME" for images (channels, height, width) in [0, 1].
         widths: of the layers ("mlp") or blocks ("cnn"); () = (512,) and (32, 64).
+        stride: of the first convolution of "cnn", 1 or 2; 2 is for images of 28 pixels and more on a CPU.
         dropout: after each layer ("mlp") or on the features (all others).
         head: "linear", or "mlp" with one hidden layer.
         hidden: units of that layer.
@@ -53,6 +54,7 @@ class NetworkConfig:
 
     backbone: str = "mlp"
     widths: tuple[int, ...] = ()
+    stride: int = 1
     dropout: float = 0.0
     head: Literal["linear", "mlp"] = "linear"
     hidden: int = 512
@@ -74,6 +76,8 @@ class NetworkConfig:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"NetworkConfig: {name} must be one of {known}, got {getattr(self, name)!r}")
+        if self.stride not in (1, 2):
+            raise ValueError(f"NetworkConfig: stride must be 1 or 2, got {self.stride!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"NetworkConfig: dropout must lie in [0, 1), got {self.dropout}")
         for name, widths in {
@@ -133,7 +137,7 @@ def _build_backbone(config: NetworkConfig, shape: tuple[int, ...], weights: str 
     if name == "mlp":
         backbone = mlp_backbone(shape, config.widths or (512,), dropout=config.dropout)
     elif name == "cnn":
-        backbone = SmallCNN(shape[0], config.widths or (32, 64), dropout=config.dropout)
+        backbone = SmallCNN(shape[0], config.widths or (32, 64), stride=config.stride, dropout=config.dropout)
     elif name == "identity":
         backbone = nn.Flatten()
     elif name == "mobilenet_v2":

@@ -53,7 +53,7 @@ def torchvision_backbone(name: str, *, size: int | None = 224, download: str | N
 
     Raises:
         ImportError: torchvision is missing.
-        ValueError: no such model, or one that ends in no linear layer.
+        ValueError: no such model, or one that ends in no linear layer, or in several (GoogLeNet, Inception).
     """
     try:
         from torchvision import models
@@ -64,8 +64,8 @@ def torchvision_backbone(name: str, *, size: int | None = 224, download: str | N
         raise ValueError(f"torchvision_backbone: name must be one of {known}, got {name!r}")
     model = models.get_model(name, weights=download)
     linear = [(path, module) for path, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError(f"torchvision_backbone: name must be of a model that ends in a linear layer, got {name!r}")
+    if not linear or getattr(model, "aux_logits", False):
+        raise ValueError(f"torchvision_backbone: name must be of a model that ends in one linear layer, got {name!r}")
     path = linear[-1][0]
     parent, _, child = path.rpartition(".")
     setattr(model.get_submodule(parent), child, nn.Identity())

@@ -69,7 +69,14 @@ def _topk_composite(
     packed = _pack(queries.detach())
     _check.search(name, packed, codes, mask, exclude)
     _, candidates = _topk(packed, codes, max(k, min(k * oversample, codes.shape[0])), mask, exclude)
-    scores = _rescore(queries, codes if documents is None else documents, candidates, scale)
+    return rescored(queries, codes if documents is None else documents, candidates, k, scale)
+
+
+def rescored(
+    queries: torch.Tensor, documents: torch.Tensor, candidates: torch.Tensor, k: int, scale: _Optional = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The second stage alone: scores (q, k) and documents (q, k) of highest score among candidates (q, c), c >= k."""
+    scores = _rescore(queries, documents, candidates, scale)
     order = _score_order(scores.detach(), candidates, k)
     return scores.gather(1, order), candidates.gather(1, order)
 

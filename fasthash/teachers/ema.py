@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class EMATeacher(nn.Module):
@@ -62,15 +62,15 @@ class EMATeacher(nn.Module):
         if step < 1:
             raise ValueError(f"EMATeacher.update: step must be >= 1 (steps done), got {step}")
         # By position, not by name: wrappers and torch.compile put prefixes before the names.
-        ours, theirs = list(self.model.parameters()), list(student.parameters())
+        ours: list[Tensor] = list(self.model.parameters())
+        theirs: list[Tensor] = list(student.parameters())
         if [p.shape for p in ours] != [p.shape for p in theirs]:
             raise ValueError(
                 f"EMATeacher.update: student must have the {len(ours)} parameters of the network that was copied, "
                 f"got {len(theirs)} of other shapes or order"
             )
         decay = min(1 - 1 / (step + 1), self.decay_max)
-        for mean, parameter in zip(ours, theirs, strict=True):
-            mean.lerp_(parameter, 1 - decay)
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:

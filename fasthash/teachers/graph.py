@@ -93,7 +93,7 @@ def pseudo_similarity(
     if labels.shape[:1] != codes.shape[:1]:
         raise ValueError(f"pseudo_similarity: labels must have {len(codes)} rows, got shape {tuple(labels.shape)}")
     by_label, labelled = _share_label(labels)
-    return torch.where(labelled, by_label, similar), known | labelled
+    return (similar & ~labelled) | by_label, known | labelled
 
 
 def _linked(graph: Tensor) -> Tensor:

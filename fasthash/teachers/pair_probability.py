@@ -60,8 +60,8 @@ def labelled_vote(outputs: Tensor, similarity: Tensor, known: Tensor, *, tempera
     """The probability that two items are similar, by what the labelled items near to each say of one another.
 
     Q = A S A^T. A row of A says how much each of the L labelled items speaks for an item: softmax over them of
-    c v_i . v_l / temperature, c = min(1, 16 / K), and for a labelled item itself alone. S holds the labelled pairs, 1 on
-    its diagonal. For class labels Q is p_i . p_j of a soft vote of neighbours; it takes pairs and no classes.
+    c v_i . v_l / temperature, c = min(1, 16 / K), and for a labelled item itself alone. S holds the labelled pairs,
+    1 on its diagonal. For class labels Q is p_i . p_j of a soft vote of neighbours; it takes pairs and no classes.
 
     Source: ours, in the spirit of PTS3H (few labelled pairs, a teacher that makes pairwise information).
 

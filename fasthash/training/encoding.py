@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fasthash.data import Source, Standardisation
 from fasthash.ops import pack
 
 
@@ -34,24 +33,41 @@ def evaluating(network: nn.Module) -> Iterator[None]:
                 module.training = training
 
 
-def encode_batches(network: nn.Module, x: Any, bits: int, batch_size: int) -> Iterator[tuple[slice, Tensor]]:
-    """Codes uint8 (b, ceil(bits / 8)) of batch after batch of items (n, ...), with their rows, on the network's device.
+def encode_batches(
+    network: nn.Module, source: Source, bits: int, batch_size: int, standardisation: Standardisation | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Codes uint8 (b, ceil(bits / 8)) of batch after batch of items, with their rows, on the network's device.
+
+    Args:
+        network: what makes them.
+        source: the items.
+        bits: width of the codes.
+        batch_size: items at once.
+        standardisation: of the items that the network was trained on; done to items that have none.
 
     Raises:
-        ValueError: a network of another width than `bits`.
+        ValueError: a network of another width than `bits`, or items standardised in another way.
     """
+    if not _agree(source.standardisation, standardisation):
+        raise ValueError(
+            "Hasher.encode: x must be plain or standardised as the training items were, got another standardisation"
+        )
+    plain = source.standardisation is None
     device = device_of(network)
     # A sigmoid's outputs are all positive: where a network tells its logits, these are packed.
     logits = getattr(network, "logits", network)
-    for start in range(0, len(x), batch_size):
-        rows = slice(start, min(start + batch_size, len(x)))
-        part = x[rows]
-        if isinstance(part, np.ndarray):
-            # A copy in native order: read-only, reversed and foreign arrays are welcome.
-            part = torch.from_numpy(part.astype(np.float32))
-        outputs = logits(part.to(device, torch.float32))
+    for start in range(0, len(source), batch_size):
+        rows = slice(start, min(start + batch_size, len(source)))
+        part = source.take(torch.arange(rows.start, rows.stop)).to(device)
+        outputs = logits(standardisation(part) if standardisation is not None and plain else part)
         if outputs.shape != (len(part), bits):
             raise ValueError(
                 f"Hasher.encode: network: expected outputs ({len(part)}, {bits}), got {tuple(outputs.shape)}"
             )
         yield rows, pack(outputs)
+
+
+def _agree(found: Standardisation | None, wanted: Standardisation | None) -> bool:
+    if found is None or wanted is None:
+        return found is None
+    return torch.equal(found.mean, wanted.mean) and torch.equal(found.deviation, wanted.deviation)

@@ -126,7 +126,7 @@ def fit(
         progress or default_progress(method.name),
         validation=validation,
         saved=rest,
-        start=lambda: write_start(run, description, ranks.count),
+        start=lambda: write_start(run, description, data, ranks.count),
         hint=resume_hint,
     )
     loop = Loop(fabric, plan, state, optimisers, clip=config.clip, on_step=keeper.step, on_pause=keeper.pause)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fasthash.data import ItemSpec
+from fasthash.data import ItemSpec, Source, Standardisation, as_source
 from fasthash.methods import Method
 from fasthash.networks import build_network
 from fasthash.training.averaging import add_average, encoder_of
@@ -25,54 +25,59 @@ class Hasher:
     """A trained network that makes packed codes.
 
     Args:
-        network: (n, ...) -> (n, bits); its `logits` are packed if it has such, else its outputs. It is put into
-            evaluation mode.
+        network: (n, ...) -> (n, bits); it is put into evaluation mode.
         bits: width of the codes.
+        standardisation: of the items that it was trained on, if they were standardised; `encode` does the same.
     """
 
-    def __init__(self, network: nn.Module, bits: int) -> None:
+    def __init__(self, network: nn.Module, bits: int, *, standardisation: Standardisation | None = None) -> None:
         self.network = network.eval()
         self.bits = bits
+        self.standardisation = standardisation
 
     def to(self, device: str | torch.device) -> Hasher:
         """Move the network."""
         self.network.to(device)
         return self
 
+    @overload
+    def encode(self, x: Source, *, batch_size: int = ...) -> Tensor: ...
+    @overload
+    def encode(self, x: A, *, batch_size: int = ...) -> A: ...
+
     @torch.no_grad()
-    def encode(self, x: A, *, batch_size: int = 1024) -> A:
+    def encode(self, x: Any, *, batch_size: int = 1024) -> Any:
         """Packed codes of items.
 
         Items go to the network's device a batch at a time, and codes come back where the items are.
 
         Args:
-            x: items (n, ...), floating; torch or NumPy, also memory-mapped: only a batch at a time is read.
+            x: items (n, ...), a floating or uint8 tensor or array, also a mapped one, or a `data.Source`; only a batch
+                at a time is read. uint8 is read as `data.ArraySource` does, value / 255: where training had another
+                scale, give a source of that scale.
             batch_size: items at once.
 
         Returns:
-            uint8 (n, ceil(bits / 8)), the same kind as x.
+            uint8 (n, ceil(bits / 8)), the same kind as x; of a source a tensor.
 
         Raises:
-            TypeError: x is neither a floating tensor nor a floating array.
-            ValueError: batch_size below 1, or a network of another width than `bits`.
+            TypeError: x of another kind or dtype.
+            ValueError: batch_size below 1, a network of another width than `bits`, or a source that is standardised in
+                another way than the training items.
         """
-        if not (isinstance(x, Tensor) and x.is_floating_point()) and not (
-            isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)
-        ):
-            got = getattr(x, "dtype", type(x).__name__)
-            raise TypeError(f"Hasher.encode: x must be a floating tensor or array, got {got}")
+        kind = "source" if isinstance(x, Source) else str(getattr(x, "dtype", type(x).__name__)).split(".")[-1]
+        if kind not in ("source", "uint8") and not (isinstance(x, Tensor | np.ndarray) and "float" in kind):
+            raise TypeError(
+                f"Hasher.encode: x must be a floating or uint8 tensor or array, or a data.Source, got {kind}"
+            )
         if batch_size < 1:
             raise ValueError(f"Hasher.encode: batch_size must be >= 1, got {batch_size}")
+        parts = encode_batches(self.network, as_source(x), self.bits, batch_size, self.standardisation)
         shape = (len(x), -(-self.bits // 8))
-        if isinstance(x, Tensor):
-            codes = torch.empty(shape, dtype=torch.uint8, device=x.device)
-            for rows, part in encode_batches(self.network, x, self.bits, batch_size):
-                codes[rows] = part
-            return codes
-        array = np.empty(shape, dtype=np.uint8)
-        for rows, part in encode_batches(self.network, x, self.bits, batch_size):
-            array[rows] = part.cpu().numpy()
-        return array
+        codes = torch.empty(shape, dtype=torch.uint8, device=x.device if isinstance(x, Tensor) else "cpu")
+        for rows, part in parts:
+            codes[rows] = part
+        return codes.numpy() if isinstance(x, np.ndarray) else codes
 
 
 def load(
@@ -126,4 +131,4 @@ def load(
     if average is not None:
         add_average(method, modules, average)
     load_modules(saved, modules, best=scored if which is None else which == "best")
-    return Hasher(encoder_of(method, modules), method.bits)
+    return Hasher(encoder_of(method, modules), method.bits, standardisation=run.standardisation())

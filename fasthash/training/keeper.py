@@ -170,7 +170,10 @@ class Keeper:
     def _score(self, stage: str, cursor: Cursor) -> None:
         assert self._validation is not None
         # One process scores; all must agree on what follows from it.
-        score = self._ranks.first(self._validation.score(self._encoder, self._bits) if self._ranks.writes else 0.0)
+        score = 0.0
+        if self._ranks.writes:
+            score = self._validation.score(self._encoder, self._bits, self._state.data.standardisation)
+        score = self._ranks.first(score)
         self._scored_at = self.steps
         if self._best.take(score, self.steps) and self._ranks.writes:
             self._best_weights = weights(self._state.modules)

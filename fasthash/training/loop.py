@@ -24,7 +24,7 @@ def make_optimisers(plan: Plan, state: State) -> dict[str, Optimizer]:
     factories: dict[str, Callable[[State], Optimizer]] = {}
     for _, stage in walk(plan):
         for name, factory in stage.optimisers.items():
-            if factories.setdefault(name, factory) is not factory:
+            if factories.setdefault(name, factory) != factory:
                 raise ValueError(f"make_optimisers: optimiser {name!r} must be made by one factory, got a second one")
     return {name: factory(state) for name, factory in factories.items()}
 

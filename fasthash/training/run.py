@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fasthash.data import TrainingSet
+from fasthash.data import Standardisation, TrainingSet
 from fasthash.methods import Method, create
 from fasthash.training.checkpoint import REST, flush, latest_checkpoint
 from fasthash.training.config import Config
@@ -88,6 +88,11 @@ class Run:
         """The method with its options, made again."""
         config = self.config()
         return create(config["method"], **config["options"])
+
+    def standardisation(self) -> Standardisation | None:
+        """What was done to the training items and is to be done to others before the network; None = nothing."""
+        path = self.path / "standardisation.safetensors"
+        return Standardisation.load(path) if path.exists() else None
 
     def environment(self) -> list[dict[str, Any]]:
         """environment.json: machine, versions and threads of each start of the run."""
@@ -193,9 +198,13 @@ def _check_same(run: Run, name: str, old: Any, new: Any) -> None:
         raise ValueError(f"fit: to resume {str(run.path)!r}, {name} must be {old}, got {new}")
 
 
-def write_start(run: Run, description: Mapping[str, Any], ranks: int) -> None:
+def write_start(run: Run, description: Mapping[str, Any], data: TrainingSet, ranks: int) -> None:
     """Make the folder, and write what it starts with."""
     run.checkpoints.mkdir(parents=True, exist_ok=True)
+    if data.standardisation is not None:
+        path = run.path / "standardisation.safetensors"
+        data.standardisation.save(path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
     write_json(run.path / "config.json", description)
     write_json(run.path / "environment.json", [*run.environment(), environment(ranks)])
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fasthash.data import Split
+from fasthash.data import Split, Standardisation, as_source
 from fasthash.evaluation import mean_average_precision
 from fasthash.training.encoding import encode_batches, evaluating
 
@@ -23,7 +22,7 @@ class Validation:
     Never give it the queries of a test: what is chosen by a score is not measured by it.
 
     Attributes:
-        queries: items (q, ...) that training does not read.
+        queries: items (q, ...) that training does not read, as for `Hasher.encode`.
         query_labels: theirs, (q,) class ids or (q, classes) multi-hot.
         database: items (n, ...) to rank, with labels that training may know.
         database_labels: theirs, (n,) or (n, classes).
@@ -56,7 +55,7 @@ class Validation:
         """The split's validation queries, ranking its labelled items: labels of unlabelled items stay hidden.
 
         Args:
-            x: all items (n, ...), as for `TrainingSet.from_split`.
+            x: all items, as for `TrainingSet.from_split`; none is copied.
             labels: of all items, (n,) or (n, classes).
             split: with validation queries.
 
@@ -65,25 +64,34 @@ class Validation:
         """
         if not len(split.validation):
             raise ValueError("Validation.from_split: split must have validation queries, got none")
-        labels = torch.as_tensor(labels)
-        return cls(x[split.validation], labels[split.validation], x[split.labelled], labels[split.labelled])
+        source, labels = as_source(x), torch.as_tensor(labels)
+        sides = ((source.select(rows), labels[rows]) for rows in (split.validation, split.labelled))
+        return cls(*next(sides), *next(sides))
 
-    def score(self, network: nn.Module, bits: int, *, batch_size: int = 1024) -> float:
-        """mAP@all of a network's codes; its mode, its statistics and all random numbers stay as they are."""
+    def score(self, network: nn.Module, bits: int, standardisation: Standardisation | None = None) -> float:
+        """mAP@all of a network's codes; its mode, its statistics and all random numbers stay as they are.
+
+        Args:
+            network: the encoder.
+            bits: its width.
+            standardisation: of the training items, if they have one.
+        """
+
+        def encode(x: Any) -> Tensor:
+            batches = encode_batches(network, as_source(x), bits, 1024, standardisation)
+            return torch.cat([codes.cpu() for _, codes in batches])
+
         with evaluating(network):
-            queries, database = (
-                torch.cat([codes.cpu() for _, codes in encode_batches(network, x, bits, batch_size)])
-                for x in (self.queries, self.database)
-            )
+            queries, database = encode(self.queries), encode(self.database)
         labels = (torch.as_tensor(self.query_labels).cpu(), torch.as_tensor(self.database_labels).cpu())
         return float(mean_average_precision(queries, database, *labels, bits=bits))
 
     def describe(self) -> dict[str, Any]:
         """Counts, and 16 bytes of BLAKE2b of items and labels: what a resumed run must find again."""
         digest = hashlib.blake2b(digest_size=16)
-        for part in (self.queries, self.query_labels, self.database, self.database_labels):
-            array = part.cpu().numpy() if isinstance(part, Tensor) else np.asarray(part)
-            digest.update(np.ascontiguousarray(array).data)
+        for x, labels in ((self.queries, self.query_labels), (self.database, self.database_labels)):
+            digest.update(as_source(x).digest().encode())
+            digest.update(torch.as_tensor(labels).cpu().contiguous().numpy().data)
         return {"queries": len(self.queries), "database": len(self.database), "digest": digest.hexdigest()}
 
 

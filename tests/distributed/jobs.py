@@ -67,6 +67,8 @@ RUNS = {
     "clipped": partial(train, method=DESCENT, clip=0.5, ema=0.9),
     "dpsh": partial(train, method=methods.create("dpsh", **SMALL)),
     "pts3h": partial(train, method=methods.create("pts3h", **SMALL, **TERMS)),
+    "ssdh": partial(train, method=methods.create("ssdh", **SMALL)),
+    "hashnet": partial(train, method=methods.create("hashnet", **SMALL)),
 }
 
 

@@ -14,6 +14,7 @@ from fasthash.networks import HashNetwork, NetworkConfig, SmallCNN, build_networ
         (NetworkConfig("mlp", (32, 16), dropout=0.5), (1, 8, 8), 16),
         (NetworkConfig("cnn", (8, 16)), (3, 9, 8), 256),
         (NetworkConfig("cnn"), (3, 9, 8), 1024),
+        (NetworkConfig("cnn", (8, 16), stride=2), (1, 28, 28), 256),
         (NetworkConfig("identity", head="mlp", hidden=24), (1, 8, 8), 64),
         (NetworkConfig("identity", dropout=0.5), (20,), 20),
         (NetworkConfig("mobilenet_v2", image_size=None), (3, 32, 32), 1280),
@@ -36,6 +37,13 @@ def test_outputs_are_the_relaxed_logits_of_the_features():
         z = network.logits(x)
         assert torch.equal(z, network.head(network.features(x)))
         assert torch.equal(network(x), function(z))
+
+
+def test_stride_halves_the_side_of_the_first_block():
+    plain, strided = SmallCNN(1, (8,)), SmallCNN(1, (8,), stride=2)
+    x = torch.rand(1, 1, 28, 28)
+    assert plain.layers[0](x).shape == (1, 8, 28, 28)
+    assert strided.layers[0](x).shape == (1, 8, 14, 14)
 
 
 def test_cnn_treats_each_image_alone():
@@ -76,6 +84,8 @@ def test_a_copy_is_a_network_of_its_own():
         (lambda: NetworkConfig(straight_through="on"), "NetworkConfig: straight_through must be one of .* got 'on'"),
         (lambda: NetworkConfig(dropout=1.0), r"NetworkConfig: dropout must lie in \[0, 1\), got 1.0"),
         (lambda: NetworkConfig(widths=(8, 0)), r"NetworkConfig: widths must be >= 1, got \(8, 0\)"),
+        (lambda: NetworkConfig(stride=3), "NetworkConfig: stride must be 1 or 2, got 3"),
+        (lambda: SmallCNN(1, (8,), stride=0), "SmallCNN: stride must be 1 or 2, got 0"),
         (lambda: NetworkConfig(hidden=0), "NetworkConfig: hidden must be >= 1, got 0"),
         (lambda: NetworkConfig(image_size=-1), "NetworkConfig: image_size must be >= 1, got -1"),
         (lambda: NetworkConfig(trainable="last:0"), "NetworkConfig: trainable must be .* got 'last:0'"),

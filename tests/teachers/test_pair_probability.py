@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fasthash.losses import label_similarity
-from fasthash.teachers import class_pair_probability, labelled_vote
+from fasthash.teachers import class_pair_probability
 
 
 def logits(generator, n, classes=3):

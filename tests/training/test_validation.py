@@ -50,8 +50,8 @@ def scores(run):
 
 def test_only_items_with_known_labels_are_ranked(digits, validation):
     images, labels, split, _ = digits
-    assert torch.equal(validation.queries, images[split.validation])
-    assert torch.equal(validation.database, images[split.labelled])
+    assert torch.equal(next(validation.queries.blocks()), images[split.validation])
+    assert torch.equal(next(validation.database.blocks()), images[split.labelled])
     assert torch.equal(validation.database_labels, torch.as_tensor(labels)[split.labelled])
     without = SimpleNamespace(validation=split.validation[:0])
     with pytest.raises(ValueError, match="split must have validation queries"):
@@ -127,7 +127,7 @@ def test_patience_ends_the_run_at_the_same_step_also_when_resumed(digits, valida
 
 def test_other_validation_items_are_not_resumed(digits, scored, validation):
     config = Config(str(scored.path), validate_every=15, resume=True)
-    fewer = Validation(validation.queries[:9], validation.query_labels[:9], *digits[:2])
+    fewer = Validation(validation.queries.select(range(9)), validation.query_labels[:9], *digits[:2])
     for other in (None, fewer):
         with pytest.raises(ValueError, match=r"fit: to resume .*, validation"):
             fit(scored.method(), digits[3], config, validation=other, progress=Silent())

@@ -65,6 +65,10 @@ class Source(ABC):
         chosen = None if rows is None else torch.as_tensor(rows, dtype=torch.int64)
         return _Standardised(self, Standardisation.of(self, chosen))
 
+    def select(self, rows: Any) -> Source:
+        """Some of the items, in the order of `rows`, int (n,); none is copied."""
+        return _Selected(self, torch.as_tensor(rows, dtype=torch.int64))
+
 
 @dataclass(frozen=True, eq=False)
 class Standardisation:
@@ -150,4 +154,27 @@ class _Standardised(Source):
         state = hashlib.blake2b(self._source.digest().encode(), digest_size=16)
         for tensor in (self._standardisation.mean, self._standardisation.deviation):
             state.update(tensor.contiguous().numpy().data)
+        return state.hexdigest()
+
+
+class _Selected(Source):
+    def __init__(self, source: Source, rows: Tensor) -> None:
+        if rows.ndim != 1 or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(source)):
+            raise ValueError(f"Source.select: rows: expected (n,) from 0 to {len(source) - 1}, got {tuple(rows.shape)}")
+        self._source, self._rows = source, rows
+        self.shape, self.views, self.random = source.shape, source.views, source.random
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def standardisation(self) -> Standardisation | None:
+        return self._source.standardisation
+
+    def take(self, index: Tensor, *, view: int | Tensor = 0, seeds: Tensor | None = None) -> Tensor:
+        return self._source.take(self._rows[index], view=view, seeds=seeds)
+
+    def digest(self) -> str:
+        state = hashlib.blake2b(self._source.digest().encode(), digest_size=16)
+        state.update(self._rows.contiguous().numpy().data)
         return state.hexdigest()

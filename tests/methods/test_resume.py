@@ -1,0 +1,57 @@
+"""Stopped runs of the semi-supervised methods go on exactly, with their banks, teachers and random streams."""
+
+import signal
+
+import pytest
+import torch
+from by_hand import items
+from safetensors.torch import load_file
+
+from fasthash import methods
+from fasthash.training import Config, Silent, fit
+from fasthash.training.checkpoint import latest_checkpoint
+
+SMALL = {
+    "bits": 12,
+    "network": {"widths": (16,), "dropout": 0.3},
+    "perturbation": {"noise": 0.1},
+    "epochs": 3,
+    "batch_size": 20,
+}
+
+
+class StopAfter(Silent):
+    """Presses Ctrl-C after a number of steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def advance(self, stage):
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ssdh", {}),
+        ("ssdh", {"graph_scope": "bank", "graph": "codes"}),
+        ("pts3h", {"labelled": 8, "g_graph": 1.0, "g_nb": 1.0}),
+        ("pts3h", {"labelled": 8, "g_graph": 1.0, "g_nb": 1.0, "graph_scope": "bank", "graph": "knn"}),
+    ],
+)
+@pytest.mark.parametrize("stop", [2, 7])
+def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(name, options, stop, tmp_path):
+    method = methods.create(name, **SMALL, **options)
+
+    def config(folder, **more):
+        return Config(str(tmp_path / folder), log_every=1, **more)
+
+    whole = fit(method, items(), config("whole"), progress=Silent())
+    with pytest.raises(KeyboardInterrupt):
+        fit(method, items(), config("parts"), progress=StopAfter(stop))
+    parts = fit(method, items(), config("parts", resume=True), progress=Silent())
+    one, other = (load_file(latest_checkpoint(run.checkpoints) / "state.safetensors") for run in (whole, parts))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)

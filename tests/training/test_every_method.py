@@ -1,0 +1,57 @@
+"""Each method there is: trained twice, once with a break, it ends with the same weights and codes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from run_helpers import StopAfter, final_state, same_weights
+
+from fasthash import methods
+from fasthash.data import TrainingSet
+from fasthash.training import Config, Silent, Validation, fit, load
+
+SMALL = {
+    "bits": 8,
+    "network": {"widths": (16,), "dropout": 0.2},
+    "perturbation": {"noise": 0.1},
+    "epochs": 3,
+    "batch_size": 20,
+    "labelled": 10,
+}
+
+
+def small(name):
+    """The method with as many of these options as it has."""
+    known = {field.name for field in dataclasses.fields(methods.create(name))}
+    return methods.create(name, **{key: value for key, value in SMALL.items() if key in known})
+
+
+@pytest.mark.parametrize("name", methods.available())
+def test_stopped_and_resumed_is_the_same_run(name, tmp_path):
+    x = torch.randn(72, 16, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(72) % 3
+    items = TrainingSet(x[:60], labels[:60], range(20), range(20, 60))
+    validation = Validation(x[60:], labels[60:], x[:20], labels[:20])
+
+    def run(folder, progress, resume=False):
+        config = Config(str(tmp_path / folder), accelerator="cpu", log_every=1, validate_every=3, resume=resume)
+        return fit(small(name), items, config, validation=validation, progress=progress)
+
+    whole = run("whole", Silent())
+    steps = final_state(whole)[1]["steps"]
+    if steps:
+        with pytest.raises(KeyboardInterrupt):
+            run("parts", StopAfter(steps // 2))
+    parts = run("parts", Silent(), resume=True)
+    assert same_weights(whole, parts)
+    (tensors, _), (expected, _) = final_state(parts), final_state(whole)
+    assert tensors.keys() == expected.keys()
+    assert all(torch.equal(tensors[key], expected[key]) for key in expected)
+    assert whole.best == parts.best
+    assert whole.best["score"] > 0
+    for which in ("best", "last"):
+        codes = load(whole, which=which).encode(x)
+        assert torch.equal(codes, load(parts, which=which).encode(x))
+        assert len(codes.unique(dim=0)) > 3
