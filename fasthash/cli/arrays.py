@@ -74,7 +74,7 @@ def packed_rows(command: str, argument: str, block: NDArray[Any]) -> NDArray[Any
     if block.dtype.kind == "i" and block.size and max(-int(block.min()), int(block.max())) > 1:
         raise ValueError(
             f"{command}: --{argument}: expected packed codes (uint8), or signs, floats or bool of one column a bit, "
-            f"got {block.dtype} beyond -1 to 1; fasthash.from_sentence_transformers turns signed bytes into codes"
+            f"got {block.dtype} values beyond -1 to 1; from_sentence_transformers turns signed bytes into codes"
         )
     return pack(block)
 

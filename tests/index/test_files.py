@@ -240,7 +240,7 @@ def test_missing_files_and_folders(tmp_path) -> None:
 SAVED = [(make("float16", "any", count=40, bits=20, seed=3), make("int8", "sequence", count=40, bits=13, seed=4))]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     which=st.integers(0, 1),
     change=st.sampled_from(["cut", "flip", "extend", "swap", "drop"]),
