@@ -13,6 +13,8 @@ _TORCH_TO_NUMPY: dict[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
 }
 
+_BLOCK = 1 << 16  # rows
+
 
 def numpy_dtype(dtype: torch.dtype) -> type[np.generic]:
     """The same dtype for NumPy, of those that tables have."""
@@ -74,9 +76,19 @@ class Rows:
         _write(table[self.count : count], block)
         return Rows(table, count)
 
-    def kept(self, positions: torch.Tensor) -> Rows:
-        """The rows at some positions, in a table of their own."""
-        return Rows(self.shown[positions], len(positions))
+    def kept(self, keep: torch.Tensor) -> Rows:
+        """The rows where a mask (count,) is True, in a table of their own."""
+        count = int(keep.sum())
+        table = allocate(
+            count, None if self.table.dim() == 1 else self.table.shape[1], self.table.dtype, self.table.device
+        )
+        at = 0
+        for first in range(0, self.count, _BLOCK):  # so that little memory is needed beside the two tables
+            rows, mask = self.shown[first : first + _BLOCK], keep[first : first + _BLOCK]
+            block = rows[mask] if rows.is_cuda else torch.from_numpy(rows.numpy()[mask.numpy()])
+            _write(table[at : at + len(block)], block)
+            at += len(block)
+        return Rows(table, count)
 
     def shared(self) -> Rows:
         """The same rows for another owner: without room, so that what it appends goes into a table of its own."""
