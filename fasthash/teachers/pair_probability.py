@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 
-def class_pair_probability(logits: Tensor, labels: Tensor, *, kind: Literal["softmax", "sigmoid"] = "softmax") -> Tensor:
+def class_pair_probability(
+    logits: Tensor, labels: Tensor, *, kind: Literal["softmax", "sigmoid"] = "softmax"
+) -> Tensor:
     """The probability that two items share a class, by the posteriors of a class head.
 
     "softmax": q_ij = p_i . p_j, one class an item. "sigmoid": q_ij = 1 - prod_c (1 - p_ic p_jc), any number of classes.

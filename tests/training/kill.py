@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -56,25 +57,33 @@ def start(folder: Path) -> int:
 
 
 def main(folder: Path) -> None:
-    began = time.monotonic()
     assert os.waitpid(start(folder / "whole"), 0)[1] == 0
-    length, draw = time.monotonic() - began, random.Random(0)
+    draw, checkpoints = random.Random(0), folder / "parts" / "checkpoints"
     for kill in range(KILLS):
+        written, unfinished_before = newest(checkpoints), unfinished(checkpoints)
         child = start(folder / "parts")
         if kill % 2:
-            moment, until = "while a checkpoint is written", time.monotonic() + 10
-            checkpoints = folder / "parts" / "checkpoints"
-            stale = unfinished(checkpoints)
-            while time.monotonic() < until and stale >= unfinished(checkpoints):
-                pass
+            moment = "while a checkpoint is written"
+            wait_until(lambda seen=unfinished_before: not unfinished(checkpoints) <= seen)
         else:
-            moment = f"after {draw.uniform(0, length / KILLS):.3f} s"
-            time.sleep(float(moment.split()[1]))
+            delay = draw.uniform(0, 0.02)
+            moment = f"{delay:.3f} s after a checkpoint"
+            wait_until(lambda seen=written: newest(checkpoints) > seen)
+            time.sleep(delay)
         os.kill(child, signal.SIGKILL)
-        status = os.waitpid(child, 0)[1]
-        assert os.WIFSIGNALED(status), f"the run ended before kill {kill}"
-        print("killed", moment, sorted(path.name for path in (folder / "parts").glob("checkpoints/*")), flush=True)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), f"the run ended before kill {kill}"
+        print("killed", moment, sorted(path.name for path in checkpoints.glob("*")), flush=True)
     assert os.waitpid(start(folder / "parts"), 0)[1] == 0
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not happened() and time.monotonic() < until:
+        pass
+
+
+def newest(checkpoints: Path) -> int:
+    return max((int(path.name) for path in checkpoints.glob("[0-9]*") if path.name.isdigit()), default=0)
 
 
 def unfinished(checkpoints: Path) -> set[tuple[str, int]]:
