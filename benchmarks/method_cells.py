@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from cifar10 import DATA, FEATURES
@@ -14,13 +15,31 @@ from cifar10 import DATA, FEATURES
 from fasthash import data, methods
 
 CIFAR10, FASHION = "cifar10-features", "fashion-mnist"
-FINE_TUNED = "cifar10-images"  # MobileNetV2 fine-tuned, which takes a GPU
+VIEWS = Path(os.environ.get("FASTHASH_VIEWS", "views"))  # what views.py wrote
+STORED_VIEWS = 2
 FEATURE_SCALE = 6 / 255  # of the stored features
 SUPERVISED = "dpsh"  # what the others are compared with
-SEEDS = {CIFAR10: range(5), FASHION: range(3), FINE_TUNED: range(3)}
-LABELS = {CIFAR10: (500, 5000), FASHION: (5000,), FINE_TUNED: (5000,)}
-# Variants that are not a method's preset: what they change in it.
+BASELINES = ("lsh", "pcah", "itq", "dsh", "hashnet")
+LINEAR = ("lsh", "pcah", "itq")  # without a preset: they have no course of training
+# Variants that change something in a method's preset.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {}
+
+
+class Group(NamedTuple):
+    """The runs of one table."""
+
+    data: str
+    labels: int
+    variants: tuple[str, ...]
+    bits: tuple[int, ...]
+    seeds: int
+
+
+FEW = Group(CIFAR10, 500, (*BASELINES, SUPERVISED, "ssdh", "pts3h"), (12, 24, 32, 48), 5)
+MANY = FEW._replace(labels=5000)
+IMAGES = Group(FASHION, 5000, (SUPERVISED, "ssdh", "pts3h"), (48,), 3)
+FINE_TUNED = Group("cifar10-images", 5000, (SUPERVISED, "pts3h"), (48,), 3)  # MobileNetV2, all of it: takes a GPU
+GROUPS = (FEW, MANY, IMAGES, FINE_TUNED)
 
 
 @dataclass(frozen=True)
@@ -39,24 +58,26 @@ class Cell:
     def method(self) -> methods.Method:
         """The method with its options."""
         name, options = VARIANTS.get(self.variant, (self.variant, {}))
-        return methods.create(name, preset=f"{self.data}-{self.labels}", bits=self.bits, **options)
+        preset = None if name in LINEAR else f"{self.data}-{self.labels}"
+        return methods.create(name, preset=preset, bits=self.bits, **options)
 
 
 def plan() -> Iterator[Cell]:
-    """All cells, the most wanted first."""
+    """All cells that can run here, the most wanted first."""
+    compared = (SUPERVISED, "ssdh", "pts3h")
     for bits in ((12, 48), (24, 32)):
-        for labels in LABELS[CIFAR10]:
-            yield from _cells(CIFAR10, labels, (SUPERVISED, "ssdh", "pts3h"), bits)
-        for labels in LABELS[CIFAR10]:
-            yield from _cells(CIFAR10, labels, ("lsh", "pcah", "itq", "dsh", "hashnet"), bits)
-    yield from _cells(FASHION, 5000, (SUPERVISED, "ssdh", "pts3h"), (48,))
+        for group in (FEW, MANY):
+            yield from _cells(group._replace(variants=compared, bits=bits))
+        for group in (FEW, MANY):
+            yield from _cells(group._replace(variants=BASELINES, bits=bits))
+    yield from _cells(IMAGES)
 
 
-def _cells(name: str, labels: int, variants: tuple[str, ...], bits: tuple[int, ...]) -> Iterator[Cell]:
-    for seed in SEEDS[name]:
-        for width in bits:
-            for variant in variants:
-                yield Cell(name, labels, variant, width, seed)
+def _cells(group: Group) -> Iterator[Cell]:
+    for seed in range(group.seeds):
+        for bits in group.bits:
+            for variant in group.variants:
+                yield Cell(group.data, group.labels, variant, bits, seed)
 
 
 @dataclass(frozen=True)
@@ -84,16 +105,9 @@ def load(name: str, labels: int, seed: int) -> Items:
 def _whole(name: str) -> tuple[data.Source, np.ndarray, str]:
     """All items of a data set, their labels, and the protocol that splits them."""
     if name == CIFAR10:
-        features, labels = (data.map_array(FEATURES, key) for key in ("features", "labels"))
-        return data.ArraySource(features, scale=FEATURE_SCALE), np.asarray(labels, np.int64), "cifar10-semi"
+        views = [str(VIEWS / f"view{number}.npy") for number in range(1, 1 + STORED_VIEWS)]
+        found = data.open_dataset("features", FEATURES, scale=FEATURE_SCALE, views=views)
+        return found.source, found.labels, "cifar10-semi"
     assert name == FASHION
-    parts = [_idx(f"{part}-{kind}") for kind in ("images-idx3", "labels-idx1") for part in ("train", "t10k")]
-    images, labels = np.concatenate(parts[:2]), np.concatenate(parts[2:])
-    return data.ArraySource(images[:, None]), labels.astype(np.int64), "fashion-mnist-semi"
-
-
-def _idx(name: str) -> np.ndarray:
-    """One of the four files of Fashion-MNIST: two bytes, type, dimensions, then their sizes, big-endian, and bytes."""
-    raw = gzip.decompress((DATA / "fashion-mnist" / f"{name}-ubyte.gz").read_bytes())
-    sizes = np.frombuffer(raw, ">i4", raw[3], offset=4)
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes)
+    found = data.open_dataset(name, DATA / name)
+    return found.source, found.labels, "fashion-mnist-semi"

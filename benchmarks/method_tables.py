@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from method_cells import GROUPS, SUPERVISED
 from tables import table
 
 NOT_RUN = "not run"
@@ -22,12 +23,12 @@ def interval(differences: Sequence[float], confidence: float = 0.95) -> float:
     return float(t.ppf((1 + confidence) / 2, len(differences) - 1)) * spread / math.sqrt(len(differences))
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation over the seeds, and how many there are."""
+def spread(values: Sequence[float], digits: int = 4) -> str:
+    """Mean and standard deviation over the seeds, with their number where there is no deviation."""
     if not values:
         return NOT_RUN
-    deviation = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4f}{deviation}"
+    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else " (1)"
+    return f"{np.mean(values):.{digits}f}{deviation}"
 
 
 def gain(of: Mapping[int, float], over: Mapping[int, float]) -> str:
@@ -50,24 +51,35 @@ def by_seed(rows: Sequence[Row], column: str, **wanted: object) -> dict[int, flo
     }
 
 
-def scores(rows: Sequence[Row], variants: Sequence[str], bits: Sequence[int], column: str, **wanted: object) -> str:
+def scores(rows: Sequence[Row], variants: Sequence[str], bits: Sequence[int], column: str, digits: int = 4) -> str:
     """One line a variant, one column a width."""
     lines = []
     for variant in variants:
-        found = [by_seed(rows, column, variant=variant, bits=width, **wanted) for width in bits]
-        lines.append([variant, *(spread(list(values.values())) for values in found)])
+        found = [by_seed(rows, column, variant=variant, bits=width) for width in bits]
+        lines.append([variant, *(spread(list(values.values()), digits) for values in found)])
     return table(["", *(f"{width} bits" for width in bits)], lines)
 
 
-def gains(
-    rows: Sequence[Row], variants: Sequence[str], baseline: str, bits: Sequence[int], column: str, **wanted: object
-) -> str:
+def gains(rows: Sequence[Row], variants: Sequence[str], baseline: str, bits: Sequence[int], column: str) -> str:
     """What each variant has more than the baseline of the same seed, split, network and batches."""
     lines = []
     for variant in variants:
         cells = []
         for width in bits:
-            of, over = (by_seed(rows, column, variant=name, bits=width, **wanted) for name in (variant, baseline))
+            of, over = (by_seed(rows, column, variant=name, bits=width) for name in (variant, baseline))
             cells.append(gain(of, over))
         lines.append([f"{variant} - {baseline}", *cells])
     return table(["", *(f"{width} bits" for width in bits)], lines)
+
+
+def tables(rows: Sequence[Row]) -> dict[str, str]:
+    """All tables, by name. Of runs that differ in their options alone the latest counts."""
+    made = {}
+    for group in GROUPS:
+        here = [row for row in rows if (row["data"], row["labels"]) == (group.data, str(group.labels))]
+        name = f"{group.data} {group.labels}"
+        others = [variant for variant in group.variants if variant != SUPERVISED]
+        made[name] = scores(here, group.variants, group.bits, "map")
+        made[f"{name} gains"] = gains(here, others, SUPERVISED, group.bits, "map")
+        made[f"{name} seconds"] = scores(here, group.variants, group.bits, "train_seconds", digits=0)
+    return made

@@ -201,7 +201,7 @@ class PTS3H(DPSH):
         """L_nb of outputs u (B, bits), with one neighbour of each item drawn from its row of the graph."""
         generator = state.generator("neighbours")
         if graph.outputs is None or graph.near is None:
-            return neighbour_consistency(u, v, draw_columns(graph.similar & graph.known, generator=generator))
+            return neighbour_consistency(u, v, draw_columns(graph.similar, generator=generator))
         drawn = draw_columns(graph.near, generator=generator)
         rows = torch.arange(len(u), device=u.device)
         # An item without a near one is its own, as every item is within the batch.

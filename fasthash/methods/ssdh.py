@@ -18,6 +18,8 @@ from fasthash.losses import (
     draw_triplets,
     graph_embedding,
     label_similarity,
+    pairwise_likelihood,
+    quantization,
     triplet_ranking,
 )
 from fasthash.methods._options import check_choice, check_count, check_range
@@ -29,12 +31,17 @@ from fasthash.networks import HashNetwork
 from fasthash.ops import pack
 from fasthash.teachers import (
     CodeBank,
+    EMATeacher,
+    class_pair_probability,
     far_window,
     near_count,
     near_far_lists,
     near_far_lists_of_codes,
     pseudo_label_candidates,
+    rampup_weight,
 )
+
+_MEAN = "mean_"  # before the names of the networks whose running means they are
 
 
 @register("ssdh")
@@ -45,7 +52,8 @@ class SSDH(TwoStreamMethod):
     Zhang and Peng, "SSDH: Semi-supervised Deep Hashing for Large Scale Image Retrieval", TCSVT 2017; losses and draws
     follow the authors' release, term by term. J = J_class + w_rank J_rank + lam (w_pair J_embedding + J_pseudo), on
     h = sigmoid(z) of the logits z of the hash head; distances are those of h, never of codes. Options whose default is
-    None, "backbone" and "codes" graphs, "bce" and "softmax" class losses, and the bank are reconstructed or ours.
+    None, "backbone" and "codes" graphs, "bce" and "softmax" class losses, and the bank are reconstructed or ours; so is
+    all that `teacher`, `pseudo_loss`, `q` and `ramp` switch on.
 
     Attributes:
         labelled_fraction: share of labelled items in a batch.
@@ -64,6 +72,15 @@ class SSDH(TwoStreamMethod):
         cls: class loss "squared", "bce" or "softmax", "none" = no class head; None = "softmax" for class ids,
             "squared" for multi-hot labels.
         pseudo: use the pseudo-labels of the class head.
+        w_pseudo: their weight, beside w_pair.
+        pseudo_loss: "contrastive", one positive and one negative of each item as released; or "likelihood", all pairs
+            by the likelihood of DPSH on u = 2 h - 1 (products scaled down to those of 16 bits), whose targets are the
+            probabilities of a common class by the class head.
+        teacher: pseudo-labels come from running means of network and class head, on a second view of the items.
+        ema_ramp, ema_max: largest decay of these means during the ramp and after it.
+        q: weight of the quantisation of u = 2 h - 1, which the release does not have.
+        ramp: share of the epochs in which lam rises, from 0 in the first epoch; 0 = lam from the first step.
+        encode_with: whose codes count after training, "student" or "teacher".
 
     Raises:
         TypeError: an option of the wrong kind.
@@ -89,6 +106,14 @@ class SSDH(TwoStreamMethod):
     max_draws: int = 10
     cls: Literal["squared", "bce", "softmax", "none"] | None = None
     pseudo: bool = True
+    w_pseudo: float = 1.0
+    pseudo_loss: Literal["contrastive", "likelihood"] = "contrastive"
+    teacher: bool = False
+    ema_ramp: float = 0.99
+    ema_max: float = 0.999
+    q: float = 0.0
+    ramp: float = 0.0
+    encode_with: Literal["student", "teacher"] = "student"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,6 +123,11 @@ class SSDH(TwoStreamMethod):
         check_range("SSDH", "[0, 1]", labelled_fraction=self.labelled_fraction)
         check_range("SSDH", "[0, inf)", lam=self.lam, w_rank=self.w_rank, w_pair=self.w_pair)
         check_range("SSDH", "[0, inf)", margin_rank=self.margin_rank, margin_pair=self.margin_pair)
+        check_choice("SSDH", ("contrastive", "likelihood"), pseudo_loss=self.pseudo_loss)
+        check_choice("SSDH", ("student", "teacher") if self.teacher else ("student",), encode_with=self.encode_with)
+        check_range("SSDH", "[0, inf)", w_pseudo=self.w_pseudo, q=self.q)
+        check_range("SSDH", "[0, 1]", ramp=self.ramp)
+        check_range("SSDH", "[0, 1)", ema_ramp=self.ema_ramp, ema_max=self.ema_max)
         check_count("SSDH", 1, k=self.k, max_draws=self.max_draws)
         if self.far_window is not None and not (
             len(self.far_window) == 2 and self.far_window[0] >= 0 and self.far_window[1] >= 1
@@ -113,20 +143,30 @@ class SSDH(TwoStreamMethod):
         return round(self.labelled_fraction * self.batch_size)
 
     def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:
-        """The student, and a class head on its feature vectors where there are classes.
+        """The student, a class head on its feature vectors where there are classes, and the means of both if asked.
 
         Raises:
             TypeError: a network that is no `HashNetwork`, of which feature vectors and logits are needed.
         """
         if not isinstance(network, HashNetwork):
             raise TypeError(f"SSDH: network must be a HashNetwork, got {type(network).__name__}")
-        if self.cls == "none" or not items.classes:
-            return {"student": network}
-        classifier = nn.Linear(network.feature_size, items.classes)
+        modules: dict[str, nn.Module] = {"student": network}
+        if self.cls != "none" and items.classes:
+            modules["classifier"] = self._classifier(network.feature_size, items.classes)
+        if self.teacher:
+            modules |= {_MEAN + name: EMATeacher(module, decay_max=self.ema_ramp) for name, module in modules.items()}
+        return modules
+
+    def _classifier(self, features: int, classes: int) -> nn.Linear:
+        classifier = nn.Linear(features, classes)
         # As released; the hash head keeps the weights that it came with.
         nn.init.normal_(classifier.weight, std=0.01)
         nn.init.zeros_(classifier.bias)
-        return {"student": network, "classifier": classifier}
+        return classifier
+
+    def encoder(self, modules: dict[str, nn.Module]) -> nn.Module:
+        """The network that `encode_with` names."""
+        return modules["student" if self.encode_with == "student" else _MEAN + "student"]
 
     def plan(self, data: TrainingSet, seed: int) -> Plan:
         """One stage, `train`.
@@ -153,17 +193,30 @@ class SSDH(TwoStreamMethod):
         h, labels = torch.sigmoid(outputs["z"]), batch.labels[: batch.labelled]
         losses = {}
         if "classes" in outputs:
-            kind = self.cls or ("softmax" if labels.ndim == 1 else "squared")
+            kind = self.class_loss(labels)
             losses["class"] = classification(outputs["classes"][: batch.labelled], labels, kind=kind)  # type: ignore[arg-type]
         if self.w_rank:
             similarity, known = label_similarity(labels)
             triplets = draw_triplets(similarity, known, draws=self.max_draws, generator=state.generator("triplets"))
             losses["rank"] = self.w_rank * triplet_ranking(h[: batch.labelled], triplets, margin=self.margin_rank)
+        if self.q:
+            losses["quantization"] = self.q * quantization(2 * h - 1)
+        lam = rampup_weight(epoch, self.ramp * self.epochs, self.lam) if self.ramp else self.lam
         if self.lam and self.w_pair:
-            losses["embedding"] = self.lam * self.w_pair * self.embedding_term(state, batch, h, outputs)
-        if self.lam and self.pseudo and "classes" in outputs:
-            losses["pseudo"] = self.lam * self.pseudo_term(state, batch, h, outputs["classes"])
+            losses["embedding"] = lam * self.w_pair * self.embedding_term(state, batch, h, outputs)
+        if self.lam and self.pseudo and self.w_pseudo and "classes" in outputs:
+            classes = self.mean_classes(state, batch) if self.teacher else outputs["classes"]
+            losses["pseudo"] = lam * self.w_pseudo * self.pseudo_term(state, batch, h, classes)
         return losses
+
+    def mean_classes(self, state: State, batch: Batch) -> Tensor:
+        """Class logits (n, classes) by the running means, on the second view of the items."""
+        network, classifier = (cast(EMATeacher, state.modules[_MEAN + name]) for name in ("student", "classifier"))
+        parts = (batch.labelled_x(view=1), batch.unlabelled_x(view=1))
+        with torch.no_grad(), state.drawing_from("teacher") as generator:
+            x = self.perturbation(torch.cat(parts), generator)
+            classes = classifier(cast(HashNetwork, network.model).features(x))
+        return torch.cat([state.gather(part) for part in classes.split([len(part) for part in parts])])
 
     def outputs(self, state: State, batch: Batch, *, labelled_only: bool = False) -> dict[str, Tensor]:
         """What the networks make of a random view of the batch, gathered from all processes.
@@ -211,14 +264,33 @@ class SSDH(TwoStreamMethod):
 
     def pseudo_term(self, state: State, batch: Batch, h: Tensor, classes: Tensor) -> Tensor:
         """J_pseudo of the unlabelled items of the batch."""
+        first = batch.labelled
+        if self.pseudo_loss == "likelihood":
+            kind: Literal["softmax", "sigmoid"] = "softmax" if self.class_loss(batch.labels) == "softmax" else "sigmoid"
+            target = class_pair_probability(classes, batch.labels, kind=kind)[first:]
+            others = ~torch.eye(len(h), dtype=torch.bool, device=h.device)[first:]
+            u = 2 * h - 1
+            return pairwise_likelihood(u[first:], target, u, mask=others, scale=min(1, 16 / self.bits) / 2)
         positive, negative = pseudo_label_candidates(classes, batch.labels)
         if self.exclude_self:
             positive.fill_diagonal_(False)
-        generator, first = state.generator("pseudo"), batch.labelled
-        sides = [draw_columns(side[first:], generator=generator) for side in (positive, negative)]
-        anchors = torch.arange(first, len(h), device=h.device)
-        pairs = torch.stack([anchors, *sides], 1)
+        first = batch.labelled
+        both = torch.cat([positive[first:], negative[first:]])
+        sides = draw_columns(both, generator=state.generator("pseudo")).view(2, -1)
+        pairs = torch.stack([torch.arange(first, len(h), device=h.device), *sides], 1)
         return graph_embedding(h, pairs, margin=self.margin)
+
+    def after_step(self, state: State, step: int, epoch_length: float) -> None:
+        """The running means move towards their networks."""
+        for name, module in state.modules.items():
+            if name.startswith(_MEAN):
+                mean = cast(EMATeacher, module)
+                mean.decay_max = self.ema_ramp if step < self.ramp * self.epochs * epoch_length else self.ema_max
+                mean.update(state.modules[name.removeprefix(_MEAN)], step)
+
+    def class_loss(self, labels: Tensor) -> str:
+        """`cls`, or its rule."""
+        return self.cls or ("softmax" if labels.ndim == 1 else "squared")
 
     @property
     def margin(self) -> float:

@@ -1,4 +1,4 @@
-"""How probable it is that two items are similar, by a teacher: soft targets in place of pseudo-labels and thresholds."""
+"""How probable it is that two items are similar, by a teacher: soft targets instead of pseudo-labels."""
 
 from __future__ import annotations
 
@@ -54,48 +54,3 @@ def class_pair_probability(
         known, sets = labels.to(torch.bool).any(1), labels.to(torch.bool)
     p = torch.where(known[:, None], sets.to(posterior.dtype), posterior)
     return p @ p.T if kind == "softmax" else 1 - (1 - p[:, None] * p[None, :]).prod(2)
-
-
-def labelled_vote(outputs: Tensor, similarity: Tensor, known: Tensor, *, temperature: float = 2.0) -> Tensor:
-    """The probability that two items are similar, by what the labelled items near to each say of one another.
-
-    Q = A S A^T. A row of A says how much each of the L labelled items speaks for an item: softmax over them of
-    c v_i . v_l / temperature, c = min(1, 16 / K), and for a labelled item itself alone. S holds the labelled pairs, 1 on
-    its diagonal. For class labels Q is p_i . p_j of a soft vote of neighbours; it takes pairs and no classes.
-
-    Source: ours, in the spirit of PTS3H (few labelled pairs, a teacher that makes pairwise information).
-
-    Args:
-        outputs: v of a teacher (n, K), the L labelled items first; no gradient flows.
-        similarity: of the labelled items (L, L), bool or 0 and 1.
-        known: unused pairs are False, bool (L, L); they count as dissimilar.
-        temperature: the smaller, the fewer items are heard.
-
-    Returns:
-        (n, n), in [0, 1], in the type of outputs; all 0 without a labelled item.
-
-    Raises:
-        ValueError: shapes that do not fit, or a temperature that is not positive.
-
-    Example:
-        >>> import torch
-        >>> from fasthash.teachers import labelled_vote
-        >>> v = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [0.9, 0.8], [-0.5, 1.0]])
-        >>> pairs = torch.eye(2, dtype=torch.bool)
-        >>> [round(q, 3) for q in labelled_vote(v, pairs, torch.ones(2, 2).bool(), temperature=0.5)[2].tolist()]
-        [0.973, 0.027, 0.974, 0.142]
-    """
-    n, labelled = len(outputs), len(similarity)
-    if outputs.ndim != 2 or labelled > n or not similarity.shape == known.shape == (labelled, labelled):
-        raise ValueError(
-            "labelled_vote: similarity and known must have shape (L, L), L at most the rows of outputs (n, bits), "
-            f"got {tuple(similarity.shape)}, {tuple(known.shape)} and {tuple(outputs.shape)}"
-        )
-    if not temperature > 0:
-        raise ValueError(f"labelled_vote: temperature must be > 0, got {temperature}")
-    v = outputs.detach()
-    same = torch.eye(labelled, dtype=v.dtype, device=v.device)
-    votes = ((v[labelled:] @ v[:labelled].T) * (min(1, 16 / max(v.shape[1], 1)) / temperature)).softmax(1)
-    speaks = torch.cat([same, votes])
-    pairs = torch.maximum(similarity.to(v.dtype) * known, same)
-    return speaks @ pairs @ speaks.T

@@ -25,6 +25,8 @@ VARIANTS = [
     {"graph": "backbone", "far_window": (15, 3)},
     {"graph_scope": "bank"},
     {"cls": "none", "pseudo": False},
+    {"teacher": True, "encode_with": "teacher", "ramp": 0.5},
+    {"teacher": True, "pseudo_loss": "likelihood", "q": 0.1},
 ]
 
 
@@ -75,9 +77,45 @@ def test_terms_are_those_of_the_release_with_their_weights():
     likeliest, unlikeliest = g.argmax(1), g.argmin(1)
     classes = torch.where(batch.labels < 0, likeliest, batch.labels)
     sides = [classes[None, :] == wanted[8:, None] for wanted in (likeliest, unlikeliest)]
-    columns = [methods.ssdh.draw_columns(side, generator=again.generator("pseudo")) for side in sides]
-    pairs = torch.stack([torch.arange(8, 20), *columns], 1)
+    columns = methods.ssdh.draw_columns(torch.cat(sides), generator=again.generator("pseudo"))
+    pairs = torch.stack([torch.arange(8, 20), *columns.view(2, 12)], 1)
     torch.testing.assert_close(losses["pseudo"], 0.3 * graph_embedding(h, pairs, margin=2.5))
+
+
+def test_likelihood_of_pseudo_labels_asks_the_means_and_keeps_their_doubt():
+    method = ssdh(STILL, teacher=True, pseudo_loss="likelihood", lam=0.3, w_pseudo=2.0)
+    state, batch = first_batch(method, items())
+    with torch.no_grad():
+        state.modules["mean_student"].model.backbone[1].weight.mul_(2)  # else it would be the student
+    loss = method.losses(state, batch, epoch=0.0)["pseudo"]
+    posterior = state.modules["mean_classifier"](state.modules["mean_student"].model.features(batch.x)).softmax(1)
+    posterior[:8] = torch.eye(posterior.shape[1])[batch.labels[:8]]
+    u = torch.tanh(state.modules["student"].logits(batch.x) / 2)
+    terms = []
+    for i in range(8, 20):
+        for j in range(20):
+            if i != j:
+                theta = u[i] @ u[j] / 2
+                terms.append(torch.log1p(theta.exp()) - (posterior[i] @ posterior[j]) * theta)
+    torch.testing.assert_close(loss, 0.6 * torch.stack(terms).mean())
+
+
+def test_means_follow_their_networks_and_encode_if_asked():
+    method = ssdh(teacher=True, ema_ramp=0.5, ema_max=0.9, ramp=0.5, encode_with="teacher")
+    state, _, _ = run(method, items())
+    for name in ("student", "classifier"):
+        mean, module = state.modules[f"mean_{name}"], state.modules[name]
+        assert not torch.equal(parameters(mean), parameters(module))
+        assert not any(p.requires_grad for p in mean.parameters())
+    assert method.encoder(state.modules) is state.modules["mean_student"]
+
+
+def test_lam_rises_from_nothing_over_the_ramp():
+    method = ssdh(ramp=0.5)
+    state, batch = first_batch(method, items())
+    seen = [method.losses(state, batch, epoch=epoch) for epoch in (0.5, 1.01, 1.5, 3.0)]
+    assert [bool(losses["pseudo"]) for losses in seen] == [False, True, True, True]
+    assert seen[1]["embedding"] < seen[3]["embedding"]
 
 
 def test_without_lam_unlabelled_items_get_no_gradient_and_change_nothing():
