@@ -67,23 +67,28 @@ def start(folder: Path, dies_at: int | None = None) -> int:
 
 
 def main(folder: Path) -> None:
-    began = time.monotonic()
     assert os.waitpid(start(folder / "whole"), 0)[1] == 0
-    length, draw = time.monotonic() - began, random.Random(0)
+    draw, checkpoints = random.Random(0), folder / "parts" / "checkpoints"
     for kill in range(KILLS):
         if kill % 2:
             moment = "while a checkpoint is written"
             # A checkpoint takes four or five flushes: one is whole, so that each process comes further than the last.
             child = start(folder / "parts", dies_at=draw.randint(5, 8))
         else:
-            seconds = draw.uniform(0, length / KILLS)
-            moment, child = f"after {seconds:.3f} s", start(folder / "parts")
-            time.sleep(seconds)
+            delay, written = draw.uniform(0, 0.02), newest(checkpoints)
+            moment, child = f"{delay:.3f} s after a checkpoint", start(folder / "parts")
+            until = time.monotonic() + 60
+            while newest(checkpoints) <= written and time.monotonic() < until:
+                time.sleep(0.001)
+            time.sleep(delay)
             os.kill(child, signal.SIGKILL)
-        status = os.waitpid(child, 0)[1]
-        assert os.WIFSIGNALED(status), f"the run ended before kill {kill}"
-        print("killed", moment, sorted(path.name for path in (folder / "parts").glob("checkpoints/*")), flush=True)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), f"the run ended before kill {kill}"
+        print("killed", moment, sorted(path.name for path in checkpoints.glob("*")), flush=True)
     assert os.waitpid(start(folder / "parts"), 0)[1] == 0
+
+
+def newest(checkpoints: Path) -> int:
+    return max((int(path.name) for path in checkpoints.glob("[0-9]*") if path.name.isdigit()), default=0)
 
 
 if __name__ == "__main__":
