@@ -197,7 +197,9 @@ class SSDH(TwoStreamMethod):
             losses["class"] = classification(outputs["classes"][: batch.labelled], labels, kind=kind)  # type: ignore[arg-type]
         if self.w_rank:
             similarity, known = label_similarity(labels)
-            triplets = draw_triplets(similarity, known, draws=self.max_draws, generator=state.generator("triplets"))
+            # With one class an item the first draw is always accepted.
+            draws = self.max_draws if labels.ndim == 2 else 1
+            triplets = draw_triplets(similarity, known, draws=draws, generator=state.generator("triplets"))
             losses["rank"] = self.w_rank * triplet_ranking(h, triplets, margin=self.margin_rank)
         if self.q:
             losses["quantization"] = self.q * quantization(2 * h - 1)
