@@ -86,13 +86,13 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
     trained = training.fit(cell.method(), items.training, config, progress=training.Silent())
     after_training = time.perf_counter()
     hasher = training.load(trained)
-    codes = {}
-    for part in ("queries", "database"):
-        rows = torch.from_numpy(getattr(items.split, part))
-        codes[part] = torch.cat([hasher.encode(x) for x in items.source.blocks(rows)])
+    codes = hasher.encode(items.source)
     after_encoding = time.perf_counter()
-    labels = (torch.from_numpy(items.labels[rows]) for rows in (items.split.queries, items.split.database))
-    report = evaluation.evaluate(codes["queries"], codes["database"], *labels, bits=cell.bits, k=(100, 1000))
+    labels = torch.from_numpy(items.labels)
+    queries, database = items.split.queries, items.split.database
+    report = evaluation.evaluate(
+        codes[queries], codes[database], labels[queries], labels[database], bits=cell.bits, k=(100, 1000)
+    )
     machine, logged = card(), trained.metrics()
     return {
         **dict(zip(KEY, key(cell), strict=True)),
