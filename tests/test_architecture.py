@@ -23,11 +23,12 @@ MAY_IMPORT = {
     "teachers": {"ops"},
     "evaluation": {"ops"},
     "index": {"ops"},
+    "distributed": {"index", "ops"},
     "networks": set(),
     "data": set(),
     "methods": {"losses", "teachers", "networks", "data", "ops"},
     "training": {"methods", "evaluation", "teachers", "data", "networks", "ops"},
-    "cli": {"training", "methods", "evaluation", "data", "ops", "_native"},
+    "cli": {"index", "training", "methods", "evaluation", "data", "ops", "_native"},
 }
 
 

@@ -25,3 +25,13 @@ def test_semantic_search() -> None:
     hamming, codes4, codes16, int8_4, int8_16 = map(float, re.findall(r"(\d\.\d{3})$", printed, re.MULTILINE))
     assert 0.3 < hamming < codes4 <= codes16 < int8_4 < int8_16
     assert int8_16 > 0.8
+
+
+@pytest.mark.slow
+def test_sharded_search() -> None:
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3")
+    printed = sorted(run(*torchrun, str(EXAMPLES / "sharded_search.py")).splitlines())
+    assert printed == [
+        "as one machine: True",
+        *(f"rank {rank}: {rows} of 200,001 codes" for rank, rows in enumerate(("66,667",) * 3)),
+    ]

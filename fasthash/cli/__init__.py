@@ -1,125 +1,12 @@
-"""The `fasthash` command: one file a sub-command, each imported only when it is asked for."""
+"""The `fasthash` command: `commands.py` says what each sub-command takes, a file of its name does the work."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
-Ties = Literal["expected", "index", "best", "worst"]
-
-
-def demo(out: str = "runs/demo", seed: int = 0) -> None:
-    """Train on real handwritten digits, search, and print an honest report. Under two minutes on two cores.
-
-    Trains a network on 100 labelled digits and PTS3H on the same labels plus 1,197 unlabelled digits, with the same
-    seed, network and budget; encodes, packs and searches with the packed ops; writes config, metrics, codes and
-    pictures to a folder.
-
-    Args:
-        out: folder to write to; what a demo left there before is replaced.
-        seed: of the split, the networks and the batches.
-    """
-    from fasthash.cli.demo import run
-
-    run(out, seed)
-
-
-def evaluate(
-    query_codes: str,
-    database_codes: str,
-    query_labels: str,
-    database_labels: str,
-    bits: int | None = None,
-    k: tuple[int, ...] = (10, 100, 1000, 5000),
-    radius: int = 2,
-    ties: Ties = "expected",
-    gain: Literal["exponential", "linear"] = "exponential",
-    empty: Literal["zero", "skip"] = "zero",
-    relevance: Literal["share", "identical"] = "share",
-    query_features: str | None = None,
-    database_features: str | None = None,
-    json: str | None = None,
-    markdown: str | None = None,
-    plots: str | None = None,
-    strict: bool = False,
-) -> None:
-    """Evaluate binary codes: mAP, precision, recall, NDCG, curves, alarms, each with its convention.
-
-    Example: fasthash evaluate --query-codes q.npz:b --database-codes d.npy --query-labels a.npy --database-labels b.npy
-
-    Files are .npy, .npz or .safetensors; name an array inside as FILE:KEY. Codes are packed uint8 rows, or matrices
-    of one column a bit (bit = x > 0); labels are class ids (-1 = none) or multi-hot matrices. When queries and database
-    are the same array, no query meets itself.
-
-    Args:
-        query_codes: file with the codes of the queries.
-        database_codes: file with the codes of the database.
-        query_labels: file with the labels of the queries.
-        database_labels: file with the labels of the database.
-        bits: code width; default that of the file's metadata, or 8 for each byte of packed codes.
-        k: numbers of ranks.
-        radius: of the Hamming ball, inclusive.
-        ties: order among equal distances.
-        gain: of NDCG, 2^g - 1 or g for g shared labels.
-        empty: queries without a hit or a relevant item score 0, or leave the mean.
-        relevance: share a label, or have identical label sets.
-        query_features: file with features of the queries; rows found in the database raise an alarm.
-        database_features: file with features of the database.
-        json: file to write the report to as JSON.
-        markdown: file to write the table to as Markdown.
-        plots: folder to draw pictures into (needs matplotlib).
-        strict: exit with code 3 when there is a warning.
-    """
-    from fasthash.cli.evaluate import run
-
-    files = (query_codes, database_codes, query_labels, database_labels)
-    options = {"k": k, "radius": radius, "ties": ties, "gain": gain, "empty": empty, "relevance": relevance}
-    run(files, bits, (query_features, database_features), options, json, markdown, plots, strict)
-
-
-def audit(
-    query_codes: str,
-    database_codes: str,
-    query_labels: str,
-    database_labels: str,
-    bits: int | None = None,
-    k: int = 5000,
-    query_features: str | None = None,
-    database_features: str | None = None,
-    json: str | None = None,
-) -> None:
-    """Show what common public code would print as mAP for these codes, beside the value that no order of ties moves.
-
-    Example: fasthash audit --query-codes c.npz:q --database-codes c.npz:d --query-labels q.npy --database-labels d.npy
-
-    Files as for `fasthash evaluate`.
-
-    Args:
-        query_codes: file with the codes of the queries.
-        database_codes: file with the codes of the database.
-        query_labels: file with the labels of the queries.
-        database_labels: file with the labels of the database.
-        bits: code width; default that of the file's metadata, or 8 for each byte of packed codes.
-        k: window of the conventions that have one.
-        query_features: file with real-valued features of the queries, for the convention that re-ranks by them.
-        database_features: file with those of the database.
-        json: file to write the table to as JSON.
-    """
-    from fasthash.cli.audit import run
-
-    files = (query_codes, database_codes, query_labels, database_labels)
-    run(files, bits, (query_features, database_features), k, json)
-
-
-def info() -> None:
-    """Print version, compiler, CPU levels, CUDA and library versions of this installation."""
-    from fasthash.cli.info import run
-
-    run()
-
-
-COMMANDS: dict[str, Callable[..., None]] = {"demo": demo, "evaluate": evaluate, "audit": audit, "info": info}
+from fasthash.cli.commands import COMMANDS, GROUPS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -132,10 +19,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments == ["--version"]:
         print(f"fasthash {fasthash.__version__}")
         return
+    commands, prog, description = COMMANDS, "fasthash", "Binary codes for retrieval."
+    if arguments and arguments[0] in GROUPS:
+        commands, prog = GROUPS[arguments[0]], f"fasthash {arguments[0]}"
+        description = COMMANDS[arguments[0]].__doc__ or ""
+        del arguments[0]
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="fasthash", description="Binary codes for retrieval.", args=arguments
-        )
+        if arguments[:1] == ["train"]:
+            from fasthash.cli.train import main as train_main
+
+            train_main(arguments[1:])
+            return
+        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=description, args=arguments)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; what Python would still flush must go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, TypeError, ImportError, OSError) as error:
         sys.exit(f"fasthash: {error}")
     except KeyboardInterrupt:

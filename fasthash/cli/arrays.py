@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fasthash.ops import pack
+
 KINDS = (".npy", ".npz", ".safetensors")
 
 
@@ -59,6 +61,22 @@ def read_bits(*names: str) -> int | None:
     if len(set(widths.values())) > 1:
         raise ValueError(f"expected files of codes of one width, got {widths}; name it with --bits")
     return next(iter(widths.values()), None)
+
+
+def packed_rows(command: str, argument: str, block: NDArray[Any]) -> NDArray[Any]:
+    """Rows of a matrix as packed codes: uint8 is packed already, of other dtypes the signs are.
+
+    Raises:
+        ValueError: signed integers that are more than signs.
+    """
+    if block.dtype == np.uint8:
+        return block
+    if block.dtype.kind == "i" and block.size and max(-int(block.min()), int(block.max())) > 1:
+        raise ValueError(
+            f"{command}: --{argument}: expected packed codes (uint8), or signs, floats or bool of one column a bit, "
+            f"got {block.dtype} values beyond -1 to 1; from_sentence_transformers turns signed bytes into codes"
+        )
+    return pack(block)
 
 
 class _NoKeyError(ValueError):

@@ -1,41 +1,85 @@
-"""`fasthash evaluate`: the report of codes and labels in files."""
+"""`fasthash evaluate`: the report of codes and labels in files, or of a run."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from fasthash.cli.arrays import read_array, read_bits
-from fasthash.evaluation import evaluate
+from fasthash.evaluation import RetrievalReport, evaluate
 
 NAMES = ("query_codes", "database_codes", "query_labels", "database_labels")
 FEATURES = ("query_features", "database_features")
 
 
-def run(
-    files: tuple[str, str, str, str],
+@dataclass(frozen=True)
+class Output:
+    """Where a report goes besides the terminal, and whether warnings count as failure."""
+
+    json: str | None
+    markdown: str | None
+    plots: str | None
+    strict: bool
+
+    def __call__(self, report: RetrievalReport) -> None:
+        """Print and write it."""
+        print(report)
+        if self.json is not None:
+            report.to_json(self.json)
+        if self.markdown is not None:
+            Path(self.markdown).write_text(report.to_markdown(), encoding="utf-8")
+        if self.plots is not None:
+            report.save_plots(self.plots)
+        if self.strict and any(alarm.level == "warning" for alarm in report.alarms):
+            sys.exit(3)
+
+
+def evaluate_files(
+    files: tuple[str | None, str | None, str | None, str | None],
     bits: int | None,
     features: tuple[str | None, str | None],
     options: dict[str, Any],
-    json: str | None,
-    markdown: str | None,
-    plots: str | None,
-    strict: bool,
+    output: Output,
 ) -> None:
-    """Read, evaluate, print and write."""
-    arrays = read_all("evaluate", files)
+    """Read, evaluate, print and write.
+
+    Raises:
+        ValueError: a file that is not named or cannot be read.
+    """
+    for name, file in zip(NAMES, files, strict=True):
+        if file is None:
+            raise ValueError(
+                f"evaluate: --{name.replace('_', '-')}: expected a file, or --run in place of all, got none"
+            )
+    named = cast(tuple[str, str, str, str], files)
+    arrays = read_all("evaluate", named)
     options = options | read_features("evaluate", features)
-    report = evaluate(*arrays, bits=read_bits(*files[:2]) if bits is None else bits, **options)
-    print(report)
-    if json is not None:
-        report.to_json(json)
-    if markdown is not None:
-        Path(markdown).write_text(report.to_markdown(), encoding="utf-8")
-    if plots is not None:
-        report.save_plots(plots)
-    if strict and any(alarm.level == "warning" for alarm in report.alarms):
-        sys.exit(3)
+    output(evaluate(*arrays, bits=read_bits(*named[:2]) if bits is None else bits, **options))
+
+
+def evaluate_run(
+    folder: str,
+    which: Literal["best", "last"] | None,
+    others: dict[str, Any],
+    options: dict[str, Any],
+    output: Output,
+) -> None:
+    """Encode the queries and the database of a run again, evaluate, print and write.
+
+    Raises:
+        ValueError: no run folder of `fasthash train`, or one of the `others` is given, which a run decides itself.
+    """
+    from fasthash.cli.recipe import open_split, read_recipe, report_on
+    from fasthash.training import Run
+
+    for name, value in others.items():
+        if value:
+            raise ValueError(f"evaluate: --run: expected no {name} beside it, got some")
+    recipe = read_recipe("evaluate: --run", Path(folder))
+    dataset, split = open_split(recipe.data, recipe.training.seed)
+    output(report_on(Run(folder), dataset, split, which=which, **options))
 
 
 def read_all(command: str, files: tuple[str, str, str, str]) -> list[Any]:

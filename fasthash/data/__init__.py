@@ -9,11 +9,13 @@ from fasthash.data.augment import (
     random_flip,
     random_shift,
     random_warp,
+    random_zoom,
 )
 from fasthash.data.batch import Batch, ItemSpec
 from fasthash.data.cifar10 import read_cifar10
 from fasthash.data.datasets import Dataset, dataset_names, open_dataset
 from fasthash.data.digits import load_digits
+from fasthash.data.feature_cache import cache_features
 from fasthash.data.idx import read_idx, read_mnist
 from fasthash.data.image_lists import read_image_folder, read_image_lists
 from fasthash.data.sampler import TwoStreamSampler
@@ -58,6 +60,7 @@ __all__ = [
     "add_noise",
     "array_names",
     "as_source",
+    "cache_features",
     "cache_folder",
     "dataset_names",
     "draw_split",
@@ -73,6 +76,7 @@ __all__ = [
     "random_flip",
     "random_shift",
     "random_warp",
+    "random_zoom",
     "read_cifar10",
     "read_idx",
     "read_image_folder",

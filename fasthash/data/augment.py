@@ -6,11 +6,15 @@ its own. The generator must live on the device of the batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
+
+from fasthash.data.transforms import apply_transforms, check_transform
 
 
 def _check_images(function: str, x: Tensor) -> None:
@@ -102,6 +106,31 @@ def random_warp(x: Tensor, strength: float, generator: Generator) -> Tensor:
     return grid_sample(x, grid, align_corners=False)
 
 
+def random_zoom(x: Tensor, smallest: float, generator: Generator) -> Tensor:
+    """A window of each image, anywhere in it, scaled back to the size of the image: the random resized crop.
+
+    The window's share of both sides is drawn evenly from `smallest` to 1; values between pixels are interpolated.
+
+    Raises:
+        ValueError: x not (items, channels, height, width), or smallest outside (0, 1].
+    """
+    _check_images("random_zoom", x)
+    if not 0 < smallest <= 1:
+        raise ValueError(f"random_zoom: smallest must lie in (0, 1], got {smallest}")
+    if not len(x):
+        return x  # torch makes no empty grids
+    drawn = torch.rand((len(x), 3), generator=generator, device=x.device, dtype=x.dtype)
+    side = smallest + (1 - smallest) * drawn[:, :1]
+    # In units of half the image a window of this share may lie up to 1 - side off the middle.
+    maps = torch.zeros((len(x), 2, 3), device=x.device, dtype=x.dtype)
+    maps[:, 0, 0] = maps[:, 1, 1] = side[:, 0]
+    maps[:, :, 2] = (2 * drawn[:, 1:] - 1) * (1 - side)
+    # At the border the outermost pixels go on, where sampling between pixels would find nothing.
+    return grid_sample(
+        x, affine_grid(maps, list(x.shape), align_corners=False), align_corners=False, padding_mode="border"
+    )
+
+
 def drop_features(x: Tensor, probability: float, generator: Generator) -> Tensor:
     """Each value set to 0 with this probability, the others scaled so that the mean stays.
 
@@ -130,12 +159,19 @@ class Perturbation:
     """What turns items into one random view of them; 0 switches a part off.
 
     Attributes:
+        crop: smallest share of an image's sides that a random window has, which is scaled back to the whole size.
         shift: largest move of an image, pixels.
         flip: mirror images left to right.
         warp: strength of a random affine map of an image.
         erase: side of the square set to 0, pixels.
         dropout: probability that a value is set to 0.
         noise: standard deviation of Gaussian noise, in the units of x.
+        transforms: of torchvision (v2), for images in [0, 1], by name with plain arguments, such as
+            "ColorJitter(0.4, hue=0.1)"; they come before noise and dropout and need torchvision.
+
+    Raises:
+        TypeError: an option of another kind.
+        ValueError: an option out of range.
 
     Example:
         >>> import torch
@@ -151,15 +187,35 @@ class Perturbation:
     erase: int = 0
     dropout: float = 0.0
     noise: float = 0.0
+    crop: float = 0.0
+    transforms: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, high in (("shift", None), ("erase", None), ("warp", math.inf), ("noise", math.inf), ("crop", 1.0)):
+            _check_option(name, getattr(self, name), high)
+        _check_option("dropout", self.dropout, 1.0)
+        if self.dropout == 1:
+            raise ValueError("Perturbation: dropout must lie in [0, 1), got 1")
+        if not isinstance(self.flip, bool):
+            raise TypeError(f"Perturbation: flip must be True or False, got {self.flip!r}")
+        transforms: Any = self.transforms
+        if isinstance(transforms, str):
+            raise TypeError(f"Perturbation: transforms must be a sequence of texts, got {transforms!r}")
+        for text in transforms:
+            check_transform("Perturbation", text)
 
     def __call__(self, x: Tensor, generator: Generator) -> Tensor:
         """One view of x (items, ...)."""
+        if self.crop:
+            x = random_zoom(x, self.crop, generator)
         if self.shift:
             x = random_shift(x, self.shift, generator)
         if self.flip:
             x = random_flip(x, generator)
         if self.warp:
             x = random_warp(x, self.warp, generator)
+        if self.transforms:
+            x = apply_transforms(x, tuple(self.transforms), generator)
         if self.erase:
             x = random_erase(x, self.erase, generator)
         if self.dropout:
@@ -167,3 +223,13 @@ class Perturbation:
         if self.noise:
             x = add_noise(x, self.noise, generator)
         return x
+
+
+def _check_option(name: str, value: Any, high: float | None) -> None:
+    """A number from 0 to `high`; None = any whole number."""
+    kinds = (int,) if high is None else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(f"Perturbation: {name} must be a {'whole ' * (high is None)}number, got {value!r}")
+    if not 0 <= value <= (math.inf if high is None else high) or value == math.inf:
+        top = " and finite" if high in (None, math.inf) else f" and <= {high:g}"
+        raise ValueError(f"Perturbation: {name} must be >= 0{top}, got {value}")

@@ -34,6 +34,8 @@ class Batch:
         index: (B,) int64, places in the training set.
         labelled: how many of the B items are labelled.
         labelled_here: how many of the b items of this process are.
+        pairs: where supervision comes as pairs and not as classes, those among the labelled items, int64 (p, 3): two
+            places in the batch, the lower first, and 1 = similar or 0 = not; else None.
     """
 
     views: tuple[Tensor, ...]
@@ -41,6 +43,7 @@ class Batch:
     index: Tensor
     labelled: int
     labelled_here: int
+    pairs: Tensor | None = None
 
     @property
     def x(self) -> Tensor:
@@ -55,7 +58,23 @@ class Batch:
         """The unlabelled items of this process, in a view of this number; there may be but one."""
         return self.views[min(view, len(self.views) - 1)][self.labelled_here :]
 
+    def pair_similarity(self) -> tuple[Tensor, Tensor]:
+        """The pairs as symmetric matrices over the labelled items: similar and known, bool (labelled, labelled).
+
+        Raises:
+            ValueError: a batch without pairs.
+        """
+        if self.pairs is None:
+            raise ValueError("Batch.pair_similarity: pairs: expected some, got a batch of labels")
+        first, second, value = self.pairs.unbind(1)
+        known = torch.zeros(self.labelled, self.labelled, dtype=torch.bool, device=self.pairs.device)
+        similar = known.clone()
+        known[first, second] = known[second, first] = True
+        similar[first, second] = similar[second, first] = value.to(torch.bool)
+        return similar, known
+
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         labels, index, *views = (t.to(device, non_blocking=True) for t in (self.labels, self.index, *self.views))
-        return Batch(tuple(views), labels, index, self.labelled, self.labelled_here)
+        pairs = None if self.pairs is None else self.pairs.to(device, non_blocking=True)
+        return Batch(tuple(views), labels, index, self.labelled, self.labelled_here, pairs)

@@ -74,9 +74,9 @@ def open_dataset(name: str, root: File | None = None, **options: Any) -> Dataset
     | `list` | folder that the paths of lists begin in | `lists`, `size`, `channels`, `crop`, `workers` |
     | `torchvision/NAME` | root of that data set of torchvision | `size`, `channels`, `crop` |
 
-    Of `features`, `key` is the key of the items (by default the only one, or "features", "images" or "x"), `labels` that
-    of the labels (by default "labels" or "y"), `views` those of further views of the items; labels and views may also
-    name another file, or FILE:KEY. The other options are those of `ArraySource`. `lists` are text files of lines
+    Of `features`, `key` is the key of the items (by default the only one, or "features", "images" or "x"), `labels`
+    that of the labels (by default "labels" or "y"), `views` those of further views of the items; labels and views may
+    also name another file, or FILE:KEY. The other options are those of `ArraySource`. `lists` are text files of lines
     `path id` or `path 0 1 0 ...`; the other options are those of `ImageFiles`, `size` 224 by default.
 
     Args:

@@ -25,9 +25,11 @@ class TwoStreamSampler(Sampler[Tensor]):
         batch_size: items a batch.
         labelled: labelled items a batch.
         seed: of both streams.
+        pairs: of a training set whose supervision is pairs, int64 (m, 3): the labelled stream is then one of pairs, and
+            brings the two items of each side by side.
 
     Raises:
-        ValueError: a batch that asks items of an empty stream, or counts out of range.
+        ValueError: a batch that asks items of an empty stream, counts out of range, or an odd `labelled` with pairs.
 
     Example:
         >>> from fasthash.data import TwoStreamSampler
@@ -39,14 +41,25 @@ class TwoStreamSampler(Sampler[Tensor]):
     """
 
     def __init__(
-        self, labelled_items: int, unlabelled_items: int, *, batch_size: int, labelled: int, seed: int = 0
+        self,
+        labelled_items: int,
+        unlabelled_items: int,
+        *,
+        batch_size: int,
+        labelled: int,
+        seed: int = 0,
+        pairs: Tensor | None = None,
     ) -> None:
         if not 0 <= labelled <= batch_size or batch_size < 1:
             raise ValueError(
                 f"TwoStreamSampler: labelled must lie in [0, batch_size], got {labelled} and batch_size {batch_size}"
             )
-        self._per_batch = (labelled, batch_size - labelled)
-        self._items = (labelled_items, unlabelled_items)
+        if pairs is not None and labelled % 2:
+            raise ValueError(f"TwoStreamSampler: labelled must be even with pairs, got {labelled}")
+        self._pairs = None if pairs is None else pairs[:, :2].numpy()
+        self._labelled_items = labelled_items
+        self._per_batch = (labelled if pairs is None else labelled // 2, batch_size - labelled)
+        self._items = (labelled_items if pairs is None else len(pairs), unlabelled_items)
         for name, items, wanted in zip(("labelled", "unlabelled"), self._items, self._per_batch, strict=True):
             if items < 0 or (wanted and not items):
                 raise ValueError(f"TwoStreamSampler: needs {name} items for {wanted} a batch, got {items}")
@@ -67,7 +80,9 @@ class TwoStreamSampler(Sampler[Tensor]):
     def batch(self, number: int) -> Tensor:
         """Batch `number`, from 0: int64 (batch_size,), labelled places first."""
         labelled, unlabelled = (self._draw(s, number * n, n) for s, n in enumerate(self._per_batch))
-        return torch.from_numpy(np.concatenate([labelled, unlabelled + self._items[0]]))
+        if self._pairs is not None:
+            labelled = self._pairs[labelled].reshape(-1)
+        return torch.from_numpy(np.concatenate([labelled, unlabelled + self._labelled_items]))
 
     def _draw(self, stream: int, start: int, count: int) -> NDArray[np.int64]:
         """Items start to start + count - 1 of an endless chain of random orders."""

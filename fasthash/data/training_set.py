@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from fasthash.data.batch import Batch, ItemSpec
+from fasthash.data.pairs import PairTable, checked_pairs
 from fasthash.data.sources import Source, Standardisation, as_source
 from fasthash.data.splits import Split
 
@@ -28,11 +29,19 @@ class TrainingSet:
         labelled: rows of x that are labelled, int (l,).
         unlabelled: rows of x that are not, int (u,).
         standardise: read items with mean 0 and deviation 1 over these rows (`Source.standardised`).
+        pairs: supervision by pairs in place of classes, int (m, 3): two of the `unlabelled` rows, and 1 = similar or
+            0 = not; `labels` and `labelled` are then None and empty. Items of pairs come first and count as labelled.
+
+    Attributes:
+        rows: of x, the labelled ones first; an item's place in the set is its place among them.
+        labels: int64 (n,) or (n, classes), hidden where they are not to be known.
+        labelled, unlabelled: how many items are.
+        source: where items are read.
 
     Raises:
         TypeError: x neither floating nor uint8, class ids that are no integers, or rows that are no integers.
         ValueError: lengths that do not fit, rows out of range or used twice, multi-hot values that are not 0 or 1, or a
-            labelled item without a label.
+            labelled item without a label; pairs beside labels, of an item with itself, or named twice.
 
     Example:
         >>> import torch
@@ -42,16 +51,32 @@ class TrainingSet:
         ([3, 0, -1, -1], 2, 2)
     """
 
-    def __init__(self, x: Any, labels: Any, labelled: Any, unlabelled: Any, *, standardise: bool = False) -> None:
+    def __init__(
+        self,
+        x: Any,
+        labels: Any,
+        labelled: Any,
+        unlabelled: Any,
+        *,
+        standardise: bool = False,
+        pairs: Any = None,
+    ) -> None:
         source = as_source(x)
         known, hidden = _rows("labelled", labelled, len(source)), _rows("unlabelled", unlabelled, len(source))
+        if pairs is not None and (labels is not None or len(known)):
+            raise ValueError("TrainingSet: pairs: expected None with labels, got both")
+        if pairs is not None:
+            pairs = checked_pairs(_tensor(pairs), hidden)
+            paired = torch.isin(hidden, pairs[:, :2].contiguous())
+            known, hidden = hidden[paired], hidden[~paired]
         self.rows = torch.cat([known, hidden])
         if len(self.rows.unique()) != len(self.rows):
             raise ValueError("TrainingSet: labelled and unlabelled: expected each row once, got rows named twice")
-        self.labels = _visible(labels, known, hidden, len(source))
+        self.labels = _visible(labels, known, hidden, len(source), paired=pairs is not None)
         self.labelled = len(known)
         self.unlabelled = len(hidden)
         self.source: Source = source.standardised(self.rows) if standardise else source
+        self._pairs = None if pairs is None else PairTable(pairs, known)
 
     @classmethod
     def from_split(cls, x: Any, labels: Any, split: Split, *, standardise: bool = False) -> TrainingSet:
@@ -67,6 +92,11 @@ class TrainingSet:
                 empty = ~labels[known].to(torch.bool).any(1)
                 known, hidden = known[~empty], torch.cat([hidden, known[empty]])
         return cls(x, labels, known, hidden, standardise=standardise)
+
+    @property
+    def pairs(self) -> Tensor | None:
+        """Known pairs, int64 (m, 3): two places in the set, and 1 = similar or 0 = not; None = classes are known."""
+        return None if self._pairs is None else self._pairs.pairs
 
     @property
     def is_labelled(self) -> Tensor:
@@ -90,7 +120,7 @@ class TrainingSet:
     def digest(self) -> str:
         """What identifies the items and their visible labels: 16 bytes of BLAKE2b, as hexadecimal digits."""
         state = hashlib.blake2b(self.source.digest().encode(), digest_size=16)
-        for tensor in (self.rows, self.labels):
+        for tensor in (self.rows, self.labels, *([] if self.pairs is None else [self.pairs])):
             state.update(tensor.contiguous().numpy().data)
         return state.hexdigest()
 
@@ -133,7 +163,8 @@ class TrainingSet:
             )
         here = _share(labelled, len(index), rank, ranks)
         views = self._views(self.rows[index[here]], here, len(index), seed, step)
-        return Batch(views, self.labels[index], index, labelled, labelled // ranks)
+        pairs = None if self._pairs is None else self._pairs.among(index[:labelled])
+        return Batch(views, self.labels[index], index, labelled, labelled // ranks, pairs)
 
     def _views(self, rows: Tensor, here: Tensor, size: int, seed: int, step: int) -> tuple[Tensor, ...]:
         if self.source.views == 1 and not self.source.random:
@@ -172,8 +203,10 @@ def _rows(name: str, rows: Any, items: int) -> Tensor:
     return found.to("cpu", torch.int64)
 
 
-def _visible(labels: Any, known: Tensor, hidden: Tensor, items: int) -> Tensor:
+def _visible(labels: Any, known: Tensor, hidden: Tensor, items: int, paired: bool) -> Tensor:
     """Labels of the labelled items, then what stands for none: int64 (n,) or (n, classes)."""
+    if paired:
+        return torch.full((len(known) + len(hidden),), -1)
     if labels is None:
         labels = torch.full((items,), -1)
     labels = _tensor(labels)

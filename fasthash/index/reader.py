@@ -77,12 +77,17 @@ class IndexReader:
         """The packed codes (n, bytes) in the order of insertion, read-only; on CPU without a copy."""
         return _read_only(self._snapshot.read_codes())
 
-    def blocks(self, rows: int = 1 << 16) -> Iterator[Block]:
+    def blocks(self, rows: int = 1 << 16, *, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Ids, codes and documents in the order of insertion, some rows at a time, as the index was when it began.
 
+        Args:
+            rows: of a block, at least 1.
+            start: the first position.
+            stop: the position behind the last one; None = all.
+
         Raises:
-            TypeError: rows is no whole number.
-            ValueError: rows is less than 1.
+            TypeError: an argument is no whole number.
+            ValueError: one is out of range.
 
         >>> import numpy as np, fasthash
         >>> index = fasthash.HammingIndex(8)
@@ -92,8 +97,10 @@ class IndexReader:
         [10 20] [1 2] None
         [30] [3] None
         """
-        rows = _check.whole("HammingIndex.blocks", "rows", rows, 1)
-        return _blocks(self._snapshot, rows)
+        name, state = "HammingIndex.blocks", self._snapshot
+        rows, start = _check.whole(name, "rows", rows, 1), _check.whole(name, "start", start, 0)
+        stop = len(state) if stop is None else min(_check.whole(name, "stop", stop, 0), len(state))
+        return _blocks(state, rows, start, stop)
 
     def search(self, queries: Array, k: int, *, filter: Array | Sequence[int] | None = None) -> tuple[Array, Array]:
         """The k nearest codes of each query, by distance, then earlier insertion: exact.
@@ -260,12 +267,9 @@ def _read_only(table: torch.Tensor) -> NDArray[Any]:
     return array
 
 
-def _blocks(state: Snapshot, rows: int) -> Iterator[Block]:
-    ids, codes = state.read_ids(), state.read_codes()
-    for first in range(0, len(state), rows):
-        part = slice(first, first + rows)
-        documents = None
-        if state.documents is not None:
-            at = torch.arange(first, min(first + rows, len(state)), device=state.device)
-            documents = _read_only(state.read_documents(at)[part])
-        yield Block(_read_only(ids[part]), _read_only(codes[part]), documents)
+def _blocks(state: Snapshot, rows: int, start: int, stop: int) -> Iterator[Block]:
+    for first in range(start, stop, rows):
+        at = torch.arange(first, min(first + rows, stop), device=state.device)
+        part = slice(first, first + len(at))
+        documents = None if state.documents is None else _read_only(state.read_documents(at)[part])
+        yield Block(_read_only(state.named(at)), _read_only(state.read_codes(at)[part]), documents)

@@ -57,32 +57,25 @@ class Snapshot:
     def __len__(self) -> int:
         return self.codes.count
 
-    def read_codes(self) -> torch.Tensor:
-        """All codes, checked."""
-        if self.verifier is not None:
-            self.verifier.check("codes")
+    def read_codes(self, positions: torch.Tensor | None = None) -> torch.Tensor:
+        """All codes, of which those at some positions are checked; without positions all are."""
+        self._check("codes", positions)
         return self._read(self.codes.shown)
 
-    def read_ids(self) -> torch.Tensor:
-        """All ids, checked."""
-        self.check_ids()
+    def read_ids(self, positions: torch.Tensor | None = None) -> torch.Tensor:
+        """All ids, checked as the codes."""
+        self._check("ids", positions)
         return self._read(self.ids.values(self.device))
 
     def read_documents(self, positions: torch.Tensor | None = None) -> torch.Tensor:
-        """All documents, of which those at some positions are checked; without positions all are."""
+        """All documents, checked as the codes."""
         assert self.documents is not None
-        if self.verifier is not None:
-            self.verifier.check("documents", positions)
+        self._check("documents", positions)
         return self._read(self.documents.shown)
-
-    def check_ids(self) -> None:
-        """Check the ids of a mapped file."""
-        if self.verifier is not None:
-            self.verifier.check("ids")
 
     def find(self, ids: torch.Tensor) -> torch.Tensor:
         """Positions of ids, -1 where there is none."""
-        self.check_ids()
+        self._check("ids")
         return self.ids.find(ids)
 
     def topk(self, queries: torch.Tensor, k: int, allowed: Allowed) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,7 +106,7 @@ class Snapshot:
 
     def named(self, positions: torch.Tensor) -> torch.Tensor:
         """Ids at positions; -1 stays -1."""
-        self.check_ids()
+        self._check("ids", positions)
         return self.ids.at(positions)
 
     def kept(self, positions: torch.Tensor) -> Snapshot:
@@ -134,6 +127,10 @@ class Snapshot:
         documents = None if self.documents is None else self.documents.to(device, copy=copy)
         codes, ids = self.codes.to(device, copy=copy), self.ids.to(device, copy=copy)
         return replace(self, device=device, codes=codes, ids=ids, documents=documents, verifier=None)
+
+    def _check(self, name: str, positions: torch.Tensor | None = None) -> None:
+        if self.verifier is not None:
+            self.verifier.check(name, positions)
 
     def _read(self, table: torch.Tensor) -> torch.Tensor:
         """A table for the current stream: it may be dropped by another thread before that stream has read it."""

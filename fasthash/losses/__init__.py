@@ -1,6 +1,7 @@
 """Losses on the outputs of hash networks: functions of tensors, one family a file."""
 
 from fasthash.losses.balance import bit_balance, bit_independence
+from fasthash.losses.blocks import pairs_in_blocks
 from fasthash.losses.classification import classification
 from fasthash.losses.consistency import graph_contrastive, neighbour_consistency, pair_consistency, point_consistency
 from fasthash.losses.pairwise import balanced_likelihood, dsh, pairwise_likelihood, squared_pairwise
@@ -25,6 +26,7 @@ __all__ = [
     "label_similarity",
     "neighbour_consistency",
     "pair_consistency",
+    "pairs_in_blocks",
     "pairwise_likelihood",
     "point_consistency",
     "quantization",

@@ -96,8 +96,9 @@ def off_diagonal(n: int, device: torch.device) -> Tensor:
 
 def masked_mean(terms: Tensor, mask: Tensor) -> Tensor:
     """Mean of the terms, all finite, where mask holds; 0 that still back-propagates where it holds nowhere."""
-    # A product, not torch.where, which is five times slower on a mask without order.
-    return (terms * mask).sum() / mask.sum().clamp(min=1)
+    # A product of floats: torch.where and a product with bools are five times slower on a mask without order.
+    kept = mask.to(terms.dtype)
+    return (terms * kept).sum() / kept.sum().clamp(min=1)
 
 
 def sigmoid_scale(bits: int) -> float:

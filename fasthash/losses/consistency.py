@@ -153,17 +153,16 @@ def neighbour_consistency(student: Tensor, teacher: Tensor, neighbour: Tensor) -
         0.0314594
     """
     check_same_items("neighbour_consistency", student, teacher)
-    batch = student.shape[0]
-    from_student = normalised_distance(student, student)
+    batch, bits = student.shape
+    # Differences of distances are differences of products over 2 K.
+    product = matmul(student, student.T)
     other = off_diagonal(batch, student.device)
     if neighbour.is_floating_point():
         check_same_items("neighbour_consistency", student, neighbour, name="neighbour")
-        from_outside = normalised_distance(neighbour.detach(), teacher.detach())
-        return masked_mean((from_student - from_outside).square(), other)
-    from_teacher = normalised_distance(teacher.detach(), teacher.detach())
-    if neighbour.dtype == torch.bool:
+        difference, kept = product - matmul(neighbour.detach(), teacher.detach().T), other
+    elif neighbour.dtype == torch.bool:
         check_matrix("neighbour_consistency", "neighbour", neighbour, batch, batch)
-        difference = from_student[:, None, :] - from_teacher[None, :, :]
+        difference = product[:, None, :] - matmul(teacher.detach(), teacher.detach().T)[None, :, :]
         kept = neighbour[:, :, None] & other[:, None, :] & other[None, :, :]
     elif neighbour.dtype == torch.int64:
         if neighbour.shape != (batch,):
@@ -171,13 +170,13 @@ def neighbour_consistency(student: Tensor, teacher: Tensor, neighbour: Tensor) -
                 f"neighbour_consistency: int64 neighbour must have shape {(batch,)}, got {tuple(neighbour.shape)}"
             )
         row = neighbour.clamp(min=0)
-        difference = from_student - from_teacher[row]
+        difference = product - matmul(teacher.detach()[row], teacher.detach().T)
         kept = (neighbour >= 0)[:, None] & other & other[row]
     else:
         raise TypeError(
             f"neighbour_consistency: neighbour must be torch.int64, torch.bool or floating, got {neighbour.dtype}"
         )
-    return masked_mean(difference.square(), kept)
+    return masked_mean(difference.square(), kept) / (4 * max(bits, 1) ** 2)
 
 
 def graph_contrastive(

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from fasthash.losses._pairs import (
+    at_least_float32,
     check_matrix,
     masked_mean,
-    off_diagonal,
     products,
     second_set,
     sigmoid_scale,
@@ -31,10 +31,13 @@ def _pairs(
     """The checked second set, similarity in float (n, m), and the kept pairs (n, m) bool."""
     second, (n, m) = second_set(function, u, v)
     check_matrix(function, "similarity", similarity, n, m, boolean=False)
-    kept = off_diagonal(n, u.device) if v is None else torch.ones((n, m), dtype=torch.bool, device=u.device)
-    if mask is not None:
+    if mask is None:
+        kept = torch.ones((n, m), dtype=torch.bool, device=u.device)
+    else:
         check_matrix(function, "mask", mask, n, m)
-        kept = kept & mask
+        kept = mask.clone() if v is None else mask
+    if v is None:
+        kept.fill_diagonal_(False)
     return second, similarity.to(torch.promote_types(u.dtype, torch.float32)), kept
 
 
@@ -75,7 +78,8 @@ def pairwise_likelihood(
         0.65408
     """
     second, similar, kept = _pairs("pairwise_likelihood", u, similarity, v, mask)
-    theta = scale * products(u, second)
+    # Scaled before the product: n K numbers in place of n m.
+    theta = products(scale * at_least_float32(u), second)
     return masked_mean(softplus(theta) - similar * theta, kept)
 
 
@@ -199,7 +203,8 @@ def balanced_likelihood(
         0.66385
     """
     second, similar, kept = _pairs("balanced_likelihood", u, similarity, v, mask)
-    theta = (sigmoid_scale(u.shape[1]) if scale is None else scale) * products(u, second)
+    scale = sigmoid_scale(u.shape[1]) if scale is None else scale
+    theta = products(scale * at_least_float32(u), second)
     attract, repel = softplus(-theta), softplus(theta)
     if weight is not None:
         check_matrix("balanced_likelihood", "weight", weight, *similar.shape, boolean=False)

@@ -18,22 +18,19 @@ _FLOOR = 1e-12
 
 
 def _rows(function: str, name: str, h: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Squared distances (T,) of the anchor to the second and to the third item, and which tuples there are."""
+    """Squared distances (T,) of the anchor to the second and to the third item, which tuples there are, the anchors."""
     check_codes(function, h=h)
     if places.ndim != 2 or places.shape[1] != 3:
         raise ValueError(f"{function}: {name} must have shape (T, 3), got {tuple(places.shape)}")
     if places.dtype != torch.int64:
         raise TypeError(f"{function}: {name} must be torch.int64, got {places.dtype}")
+    if not len(h):
+        places = places[:0]
     h = at_least_float32(h)
-    there = (places >= 0).all(1)
-    if len(h):
-        # One gather: the backward of index_select adds rows up in order.
-        rows = h.index_select(0, places.clamp(min=0).T.reshape(-1)).view(3, len(places), h.shape[1])
-    else:
-        rows = h.expand(3, 0, h.shape[1])
-        there = there[:0]
-    anchor, second, third = rows.unbind(0)
-    return (anchor - second).square().sum(1), (anchor - third).square().sum(1), there, h
+    # One gather for all: few large steps cost less than many small ones.
+    rows = h.index_select(0, places.clamp(min=0).T.reshape(-1)).view(3, len(places), h.shape[1])
+    second, third = (rows[0] - rows[1:]).square().sum(2)
+    return second, third, (places >= 0).all(1), rows[0]
 
 
 def triplet_ranking(h: Tensor, triplets: Tensor, *, margin: float = 1.0) -> Tensor:
@@ -95,15 +92,13 @@ def graph_embedding(h: Tensor, pairs: Tensor, *, margin: float, constants: Tenso
         >>> print(f"{graph_embedding(h, pairs, margin=1.0):.5f}")
         0.21431
     """
-    near, far, there, wide = _rows("graph_embedding", "pairs", h, pairs)
+    near, far, there, anchors = _rows("graph_embedding", "pairs", h, pairs)
     if constants is not None:
         if constants.shape != (len(pairs), h.shape[1]):
             raise ValueError(
                 f"graph_embedding: constants must have shape {(len(pairs), h.shape[1])}, got {tuple(constants.shape)}"
             )
-        if len(h):
-            anchor = wide.index_select(0, pairs[:, 0].clamp(min=0))
-            near = (anchor - constants.detach().to(wide.dtype)).square().sum(1)
+        near = (anchors - constants.detach()[: len(anchors)]).square().sum(1)
     return masked_mean(near + (margin - far.clamp(min=_FLOOR).sqrt()).clamp(min=0).square(), there) / 2
 
 

@@ -82,8 +82,8 @@ def draw_triplets(
     items = similarity.shape[0]
     check_matrix("draw_triplets", "similarity", similarity, items, items)
     check_matrix("draw_triplets", "known", known, items, items)
-    positive = draw_columns(similarity, draws=draws, generator=generator)
-    negative = draw_columns(known & ~similarity, draws=draws, generator=generator)
+    both = torch.cat([similarity, known & ~similarity])
+    positive, negative = draw_columns(both, draws=draws, generator=generator).view(2, items, draws)
     accepted = (positive >= 0) & (negative >= 0)
     if items:
         accepted &= ~similarity[positive.clamp(min=0), negative.clamp(min=0)]
@@ -120,9 +120,9 @@ def draw_pairs(near: Tensor, far: Tensor, *, generator: torch.Generator | None =
         raise ValueError(
             f"draw_pairs: near and far must have shapes (n, k) and (n, l), got {tuple(near.shape)}, {tuple(far.shape)}"
         )
-    anchors = torch.arange(len(near), device=near.device)
     columns = [
         torch.randint(side.shape[1], (len(near), 1), generator=generator, device=near.device) for side in (near, far)
     ]
-    pairs = torch.stack([anchors, near.gather(1, columns[0])[:, 0], far.gather(1, columns[1])[:, 0]], 1)
-    return pairs.masked_fill((pairs < 0).any(1, keepdim=True), -1)
+    anchors = torch.arange(len(near), device=near.device)[:, None]
+    pairs = torch.cat([anchors, near.gather(1, columns[0]), far.gather(1, columns[1])], 1)
+    return pairs.masked_fill_((pairs < 0).any(1, keepdim=True), -1)

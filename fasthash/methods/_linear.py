@@ -73,10 +73,9 @@ def _layers(head: nn.Module) -> list[nn.Module]:
 
 
 def feature_blocks(state: State) -> Iterator[Tensor]:
-    """Features of all items in their order, a block at a time: float64 (b, features) on the run's device."""
+    """Features of all items in their plain view, a block at a time: float64 (b, features) on the run's device."""
     network = cast(HashNetwork, state.modules["student"]).eval()
-    for start in range(0, len(state.data), BLOCK):
-        x = state.data.batch(torch.arange(start, min(start + BLOCK, len(state.data)))).x
+    for x in state.data.blocks(size=BLOCK):
         yield network.features(x.to(state.device)).double()
 
 

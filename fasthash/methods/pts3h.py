@@ -154,8 +154,7 @@ class PTS3H(DPSH):
     def both_streams(self, state: State, batch: Batch, module: str, view: int) -> Tensor:
         """Outputs (B, bits) of all items of the batch in one of its views, gathered from all processes."""
         outputs = self.forward(state, module, batch.views[min(view, len(batch.views) - 1)], module)
-        parts = outputs.split([batch.labelled_here, len(outputs) - batch.labelled_here])
-        return torch.cat([state.gather(part) for part in parts])
+        return self.gathered(state, batch, outputs)
 
     @property
     def weight(self) -> float:
@@ -201,7 +200,7 @@ class PTS3H(DPSH):
         """L_nb of outputs u (B, bits), with one neighbour of each item drawn from its row of the graph."""
         generator = state.generator("neighbours")
         if graph.outputs is None or graph.near is None:
-            return neighbour_consistency(u, v, draw_columns(graph.similar & graph.known, generator=generator))
+            return neighbour_consistency(u, v, draw_columns(graph.similar, generator=generator))
         drawn = draw_columns(graph.near, generator=generator)
         rows = torch.arange(len(u), device=u.device)
         # An item without a near one is its own, as every item is within the batch.

@@ -33,6 +33,10 @@ class ImageBackbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
+    def extra_repr(self) -> str:
+        """What no layer shows."""
+        return f"size={self.size}"
+
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, features)."""
         if self.size is not None and x.shape[-2:] != (self.size, self.size):

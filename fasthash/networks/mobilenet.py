@@ -83,12 +83,21 @@ class MobileNetV2(nn.Module):
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
         self.last = nn.Sequential(SameConv(inputs, self.features, 1), nn.ReLU6())
+        # Depthwise convolutions are twice as fast in this order on a CPU.
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def extra_repr(self) -> str:
+        """What no layer shows."""
+        return f"size={self.size}"
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 1280)."""
         if self.size is not None and x.shape[-2:] != (self.size, self.size):
             x = interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
-        return cast(Tensor, self.last(self.blocks(self.stem(2 * x - 1)))).mean((2, 3))
+        x = (2 * x - 1).contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, self.last(self.blocks(self.stem(x)))).mean((2, 3))
 
     @torch.no_grad()
     def load_arrays(self, path: str | os.PathLike[str]) -> MobileNetV2:

@@ -1,24 +1,33 @@
 """What turns a network's own predictions into targets: averaged networks, graphs on codes, ramps."""
 
+from fasthash.teachers.accuracy import PairAccuracy, label_accuracy, list_accuracy, pair_accuracy
 from fasthash.teachers.bank import CodeBank
 from fasthash.teachers.ema import EMATeacher
+from fasthash.teachers.feature_graph import feature_knn_graph
 from fasthash.teachers.graph import knn_graph, pseudo_similarity, similarity_thresholds
 from fasthash.teachers.lists import far_window, near_count, near_far_lists, near_far_lists_of_codes
 from fasthash.teachers.pair_probability import class_pair_probability
 from fasthash.teachers.pseudo_labels import pseudo_label_candidates
 from fasthash.teachers.ramp import rampup_weight
+from fasthash.teachers.vote import vote
 
 __all__ = [
     "CodeBank",
     "EMATeacher",
+    "PairAccuracy",
     "class_pair_probability",
     "far_window",
+    "feature_knn_graph",
     "knn_graph",
+    "label_accuracy",
+    "list_accuracy",
     "near_count",
     "near_far_lists",
     "near_far_lists_of_codes",
+    "pair_accuracy",
     "pseudo_label_candidates",
     "pseudo_similarity",
     "rampup_weight",
     "similarity_thresholds",
+    "vote",
 ]

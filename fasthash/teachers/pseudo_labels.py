@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 
 def pseudo_label_candidates(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,14 +44,17 @@ def pseudo_label_candidates(logits: Tensor, labels: Tensor) -> tuple[Tensor, Ten
     logits = logits.detach()
     likeliest, unlikeliest = logits.argmax(1), logits.argmin(1)
     unlabelled = labels < 0 if labels.ndim == 1 else ~labels.to(torch.bool).any(1)
+    # Where all logits of i are equal both are one class: that is positive among unlabelled items, unused among others.
+    two = likeliest != unlikeliest
+    usable = (unlabelled & two)[:, None] | (unlabelled[:, None] & unlabelled)
     # What each item counts as: an unlabelled one as its pseudo-label, a labelled one as its classes.
     if labels.ndim == 1:
-        sets = one_hot(torch.where(unlabelled, likeliest, labels), logits.shape[1]).to(torch.bool)
-    else:
-        sets = torch.where(unlabelled[:, None], one_hot(likeliest, logits.shape[1]), labels).to(torch.bool)
-    by_class = sets.T.contiguous()
+        classes = torch.where(unlabelled, likeliest, labels)
+        # A class is named only where the row may have a negative; -2 is nobody's.
+        negative = torch.where(unlabelled & two, unlikeliest, -2)[:, None] == classes
+        return (likeliest[:, None] == classes) & usable, negative
+    pseudo = torch.zeros_like(labels, dtype=torch.bool).scatter_(1, likeliest[:, None], True)
+    by_class = torch.where(unlabelled[:, None], pseudo, labels.to(torch.bool)).T.contiguous()
     has_likeliest, has_unlikeliest = by_class[likeliest], by_class[unlikeliest]
-    anchors = unlabelled[:, None]
-    # Where all logits of i are equal both are one class: that is positive among unlabelled items, unused among others.
-    positive = has_likeliest & (~has_unlikeliest | unlabelled) & anchors
-    return positive, has_unlikeliest & ~has_likeliest & anchors
+    positive = has_likeliest & (~has_unlikeliest | unlabelled) & usable
+    return positive, has_unlikeliest & ~has_likeliest & unlabelled[:, None]

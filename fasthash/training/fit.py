@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ def fit(
     validation: Validation | None = None,
     network: nn.Module | None = None,
     progress: Progress | None = None,
+    attach: Mapping[str, str] | None = None,
     resume_hint: str = "call fit again with Config(..., resume=True) to go on",
 ) -> Run:
     """Train a method and leave a run folder.
@@ -53,6 +55,7 @@ def fit(
         network: a hash network (n, ...) -> (n, bits) in (-1, 1) in place of the method's own; it is trained in place,
             and `load` must be given one like it.
         progress: what shows the run; None = a bar on a terminal, else lines.
+        attach: texts by file name, put into the folder beside what `fit` writes.
         resume_hint: how to go on, for the message of Ctrl-C.
 
     Returns:
@@ -126,7 +129,7 @@ def fit(
         progress or default_progress(method.name),
         validation=validation,
         saved=rest,
-        start=lambda: write_start(run, description, data, ranks.count),
+        start=lambda: write_start(run, description, data, ranks.count, attach or {}),
         hint=resume_hint,
     )
     loop = Loop(fabric, plan, state, optimisers, clip=config.clip, on_step=keeper.step, on_pause=keeper.pause)

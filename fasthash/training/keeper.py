@@ -70,7 +70,8 @@ class Keeper:
         self._ranks, self._precision = ranks, precision
         self._progress = progress if ranks.writes else Silent()
         self._validation, self._bits, self._hint = validation, method.bits, hint
-        self._start, self._log = start, cast("Log | None", None)
+        self._start = start
+        self._log: Log | None = None
         self.interrupt = Interrupt()
         self.steps = self._saved_steps = int(saved.get("steps", 0))
         self._log_size = int(saved.get("metrics_bytes", 0))

@@ -198,20 +198,29 @@ def _check_same(run: Run, name: str, old: Any, new: Any) -> None:
         raise ValueError(f"fit: to resume {str(run.path)!r}, {name} must be {old}, got {new}")
 
 
-def write_start(run: Run, description: Mapping[str, Any], data: TrainingSet, ranks: int) -> None:
+def write_start(
+    run: Run, description: Mapping[str, Any], data: TrainingSet, ranks: int, attached: Mapping[str, str]
+) -> None:
     """Make the folder, and write what it starts with."""
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     if data.standardisation is not None:
         path = run.path / "standardisation.safetensors"
         data.standardisation.save(path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
+    for name, text in attached.items():
+        write_text(run.path / name, text)
     write_json(run.path / "config.json", description)
     write_json(run.path / "environment.json", [*run.environment(), environment(ranks)])
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write a file that is whole whenever the machine stops."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """The same of a text."""
     temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.write_text(text, encoding="utf-8")
     flush(temporary)
     temporary.replace(path)

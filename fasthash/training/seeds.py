@@ -20,7 +20,7 @@ class Streams:
 
     Attributes:
         named: of the run's generators, by name.
-        torch: of torch's default generators, by device.
+        torch: of torch's default generators, "cpu" and that of the run's "cuda" device.
         others: of python and numpy, plain values.
     """
 
@@ -39,27 +39,22 @@ def seed_everything(seed: int) -> None:
 def streams(state: State) -> Streams:
     """The states of this process."""
     defaults = {"cpu": torch.get_rng_state()}
-    defaults.update({f"cuda{i}": torch.cuda.get_rng_state(i) for i in range(_cuda_devices())})
+    if state.device.type == "cuda":
+        defaults["cuda"] = torch.cuda.get_rng_state(state.device)
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002
     others = {"python": random.getstate(), "numpy": [kind, np.asarray(keys).tolist(), *rest]}
     return Streams({name: generator.get_state() for name, generator in state.generators.items()}, defaults, others)
 
 
 def set_streams(state: State, named: Mapping[str, Tensor], defaults: Mapping[str, Tensor], others: Any) -> None:
-    """Take up `streams` again; states of devices that this machine lacks are left out."""
+    """Take up `streams` again; what a run on another kind of device left is not taken."""
     state.generators = {}
     for name, stored in named.items():
         state.generators[name] = Generator(state.device)
         state.generators[name].set_state(stored)
     torch.set_rng_state(defaults["cpu"])
-    for i in range(_cuda_devices()):
-        if f"cuda{i}" in defaults:
-            torch.cuda.set_rng_state(defaults[f"cuda{i}"], i)
+    if state.device.type == "cuda" and "cuda" in defaults:
+        torch.cuda.set_rng_state(defaults["cuda"], state.device)
     version, keys, following = others["python"]
     random.setstate((version, tuple(keys), following))
     np.random.set_state(tuple(others["numpy"]))  # noqa: NPY002
-
-
-def _cuda_devices() -> int:
-    # A run on the CPU must not start CUDA only to ask.
-    return torch.cuda.device_count() if torch.cuda.is_initialized() else 0

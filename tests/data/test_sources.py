@@ -152,6 +152,19 @@ def test_blocks_come_in_order():
     assert torch.equal(torch.cat([*source.blocks(ROWS, size=3)]), source.take(ROWS))
 
 
+def test_selected_rows_are_a_source_and_read_late():
+    x = numbers(7, 3)
+    source = as_source(x)
+    some = source.standardised().select([4, 2, 4])
+    assert (len(some), some.shape, some.views) == (3, (3,), 1)
+    assert torch.equal(some.take(torch.tensor([1])), source.standardised().take(torch.tensor([2])))
+    x[:] = 1
+    assert torch.equal(torch.cat([*source.select(np.array([6])).blocks()]), torch.ones(1, 3))
+    assert len({source.digest(), source.select([4, 2]).digest(), source.select([2, 4]).digest()}) == 3
+    with pytest.raises(ValueError, match=r"Source.select: rows: expected \(n,\) from 0 to 6"):
+        source.select([7])
+
+
 class Squares(Source):
     """A source of one's own needs three things."""
 

@@ -87,6 +87,7 @@ def test_timm_without_its_classifier(timm, tmp_path):
         build_network(NetworkConfig("timm/resnet9000"), SHAPE, 12)
 
 
+@pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
 def test_unknown_and_unfit_models(vision):
     with pytest.raises(ValueError, match=r"torchvision_backbone: name must be one of .*'resnet18'.* got 'resnet9000'"):
         build_network(NetworkConfig("torchvision/resnet9000"), SHAPE, 12)

@@ -1,0 +1,207 @@
+"""What a run is made from: method, data and training options, on the command line or in a YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from fasthash import training
+from fasthash.data import Dataset, Split, draw_split, keep_labelled, make_split, open_dataset
+from fasthash.data.splits.draw import hold_out
+from fasthash.evaluation import RetrievalReport
+from fasthash.methods import Method, create
+from fasthash.methods.registry import from_mapping
+
+RECIPE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class ItemOptions:
+    """How the items of one's own data are read; each option is for some data sets, see `data.open_dataset`.
+
+    Attributes:
+        key: of features: key of the items in the file.
+        labels: of features: key of the labels in the file, or FILE or FILE:KEY.
+        views: of features: keys or files of further views of the items.
+        scale: of features: factor of uint8 values; default 1 / 255.
+        offset: of features: added after it.
+        lists: of list: text files of lines `path id` or `path 0 1 0 ...`.
+        size: of folder and list: side to which images are scaled, pixels.
+        channels: of folder and list: 3 or 1.
+        crop: of folder and list: share of the side by which random views are cut.
+        workers: of folder and list: threads that decode.
+    """
+
+    key: str | None = None
+    labels: str | None = None
+    views: tuple[str, ...] = ()
+    scale: float | None = None
+    offset: float | None = None
+    lists: tuple[str, ...] = ()
+    size: int | None = None
+    channels: int | None = None
+    crop: float | None = None
+    workers: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that are set, by name."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, ())}
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which items, and which of them are queries, labelled and unlabelled.
+
+    Attributes:
+        data: digits, cifar10, fashion-mnist, mnist, torchvision/NAME, or features, folder, list for one's own.
+        root: the folder that holds it; for features the file.
+        items: how one's own items are read.
+        protocol: a published split by name; default the semi-supervised one of the data set where there is one, else a
+            draw by the numbers below.
+        labels: labelled items, evenly over the classes; default those of the protocol, of which the others are left
+            out.
+        queries: items searched for, where no protocol says it; default about a tenth.
+        validation: items held out of the labelled ones, by which the best weights are kept.
+        split_seed: of the split; default --seed.
+        standardise: give every dimension mean 0 and deviation 1 over the training items; for features.
+    """
+
+    data: str = "digits"
+    root: str | None = None
+    items: ItemOptions = field(default_factory=ItemOptions)
+    protocol: str | None = None
+    labels: int | None = None
+    queries: int | None = None
+    validation: int = 0
+    split_seed: int | None = None
+    standardise: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run to be made: what `fasthash train` reads, prints and leaves in the run folder."""
+
+    method: Method
+    data: DataOptions = field(default_factory=DataOptions)
+    training: training.Config = field(default_factory=lambda: training.Config(folder=""))
+
+    def to_yaml(self) -> str:
+        """As YAML that `read` takes."""
+        config = {k: v for k, v in dataclasses.asdict(self.training).items() if k != "resume"}
+        whole = {
+            "method": self.method.name,
+            "options": dataclasses.asdict(self.method),
+            "data": dataclasses.asdict(self.data),
+            "training": config,
+        }
+        text: str = yaml.safe_dump(_plain(whole), sort_keys=False)
+        return text
+
+    @classmethod
+    def read(cls, path: str | Path) -> Recipe:
+        """From a YAML file; what it leaves out stays at its default.
+
+        Raises:
+            ValueError: no such file, no YAML, or unknown keys.
+        """
+        where = f"train: --config {str(path)!r}"
+        try:
+            found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ValueError(f"{where}: expected a YAML file: {error}") from error
+        if not isinstance(found, dict) or not isinstance(found.get("method"), str):
+            raise ValueError(f"{where}: expected a mapping with the key method, got {type(found).__name__}")
+        unknown = set(found) - {"method", "preset", "options", "data", "training"}
+        if unknown:
+            raise ValueError(
+                f"{where}: expected the keys method, preset, options, data, training, got {', '.join(sorted(unknown))}"
+            )
+        parts = {name: found.get(name) or {} for name in ("options", "data", "training")}
+        for name, part in parts.items():
+            if not isinstance(part, dict):
+                raise ValueError(f"{where}: {name}: expected a mapping, got {part!r}")
+        return cls(
+            create(found["method"], preset=found.get("preset"), **parts["options"]),
+            from_mapping(DataOptions, parts["data"], f"{where}: data"),
+            from_mapping(training.Config, {"folder": "", **parts["training"]}, f"{where}: training"),
+        )
+
+
+def open_split(options: DataOptions, seed: int) -> tuple[Dataset, Split]:
+    """The data set and its split.
+
+    Raises:
+        FileNotFoundError, ImportError, TypeError, ValueError: data that is not there, or options that do not go
+            together.
+    """
+    dataset = open_dataset(options.data, options.root, **options.items.given())
+    labels, seed = dataset.labels, seed if options.split_seed is None else options.split_seed
+    protocol = options.protocol or _usual(dataset)
+    if protocol is None:
+        return dataset, _draw(dataset, options, seed)
+    if options.queries is not None:
+        raise ValueError(f"train: --queries: expected none beside the protocol {protocol}, got {options.queries}")
+    split = make_split(protocol, labels, seed)
+    if options.labels is not None and options.labels != len(split.labelled):
+        split = keep_labelled(split, labels, options.labels, seed=seed)
+    return dataset, hold_out("train: --validation", split, labels, options.validation, seed)
+
+
+def read_recipe(where: str, folder: Path) -> Recipe:
+    """The recipe that `fasthash train` left in a run folder; errors begin with `where`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not (folder / RECIPE).is_file():
+        raise ValueError(f"{where}: expected a run folder of `fasthash train`, with its {RECIPE}, got {str(folder)!r}")
+    return Recipe.read(folder / RECIPE)
+
+
+def report_on(run: training.Run, dataset: Dataset, split: Split, **options: Any) -> RetrievalReport:
+    """The report on the split's queries, kept in the run folder."""
+    return training.report_run(
+        run,
+        queries=dataset.source.select(split.queries),
+        database=dataset.source.select(split.database),
+        query_labels=dataset.labels[split.queries],
+        database_labels=dataset.labels[split.database],
+        **options,
+    )
+
+
+def _usual(dataset: Dataset) -> str | None:
+    """The semi-supervised protocol that fits a data set, if there is one and no other."""
+    found = [name for name in dataset.protocols if name.endswith("-semi")]
+    return found[0] if len(found) == 1 else None
+
+
+def _draw(dataset: Dataset, options: DataOptions, seed: int) -> Split:
+    labels = dataset.labels
+    if options.labels is None:
+        fitting = ", ".join(dataset.protocols) or "none fits"
+        raise ValueError(
+            f"train: --labels: expected how many items are labelled, or a --protocol ({fitting}), got none"
+        )
+    classes = len(np.unique(labels[labels >= 0])) if labels.ndim == 1 else 1
+    queries = options.queries or max(round(len(labels) / 10 / classes), 1) * classes
+    return draw_split(
+        labels,
+        queries=queries,
+        labelled=options.labels - options.validation,
+        validation=options.validation,
+        seed=seed,
+        name=dataset.name,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, which is all that YAML has."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,220 @@
+"""`fasthash train`, `encode` and `evaluate --run` as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from fasthash import data, methods, pack, training
+from fasthash.cli import main
+
+COMMAND = Path(sysconfig.get_path("scripts")) / "fasthash"
+SMALL = ("--preset", "digits", "--bits", "16", "--epochs", "3")
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=280, cwd=folder)
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Calls the command in this process, which must refuse its arguments; gives its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        said = capsys.readouterr()
+        # A text as code is what Python prints before it exits with 1.
+        code, text = (exit_.value.code, "") if isinstance(exit_.value.code, int) else (1, str(exit_.value.code))
+        return code, said.out + said.err + text
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train")
+    result = run("train", "pts3h", *SMALL, "--seed", "3", "--out", "runs/first", folder=folder)
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+def test_a_run_holds_its_recipe_and_its_report(trained):
+    folder, printed = trained
+    out = folder / "runs" / "first"
+    found = training.Run(out)
+    assert found.finished
+    assert found.method() == methods.create("pts3h", preset="digits", bits=16, epochs=3)
+    assert found.config()["training"]["seed"] == 3
+    assert "digits-semi, seed 3" in printed
+    report = json.loads((out / "report.json").read_text())
+    codes, bits = found.codes("queries")
+    assert bits == 16
+    images, _ = data.load_digits()
+    split = data.make_split("digits-semi", data.load_digits()[1], 3)
+    assert np.array_equal(codes, training.load(found).encode(images[split.queries]))
+    assert f"{report['scores']['mAP@all']['value']:.4f}" in printed
+
+
+def test_the_recipe_gives_the_same_codes_again(trained):
+    folder, _ = trained
+    recipe = folder / "runs" / "first" / "recipe.yaml"
+    result = run("train", "--config", str(recipe), "--out", "runs/again", "--no-report", folder=folder)
+    assert result.returncode == 0, result.stderr
+    images, _ = data.load_digits()
+    codes = [training.load(folder / "runs" / name).encode(images) for name in ("first", "again")]
+    assert np.array_equal(*codes)
+    assert not (folder / "runs" / "again" / "report.json").exists()
+
+
+def test_print_config_and_options_over_a_file(tmp_path):
+    first = run("train", "dpsh", "--bits", "24", "--network.widths", "64", "32", "--print-config", folder=tmp_path)
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "run.yaml").write_text(first.stdout)
+    again = run("train", "--config", "run.yaml", "--seed", "5", "--print-config", folder=tmp_path)
+    expected, found = yaml.safe_load(first.stdout), yaml.safe_load(again.stdout)
+    assert expected["options"]["network"]["widths"] == [64, 32]
+    assert (expected["training"].pop("seed"), found["training"].pop("seed")) == (0, 5)
+    assert found == expected
+
+
+def test_evaluate_and_encode_a_run(trained):
+    folder, printed = trained
+    result = run("evaluate", "--run", "runs/first", folder=folder)
+    assert result.returncode == 0, result.stderr
+    rows = [line for line in result.stdout.splitlines() if line.startswith(("mAP", "P@", "R@"))]
+    assert rows
+    assert all(row in printed for row in rows)
+    images, _ = data.load_digits()
+    np.save(folder / "images.npy", images.numpy())
+    for name in ("codes.npy", "codes.safetensors"):
+        result = run("encode", "--run", "runs/first", "--input", "images.npy", "--out", name, folder=folder)
+        assert result.returncode == 0, result.stderr
+    expected = training.load(folder / "runs" / "first").encode(images).numpy()
+    assert np.array_equal(np.load(folder / "codes.npy"), expected)
+    assert np.array_equal(load_file(folder / "codes.safetensors")["codes"], expected)
+
+
+def test_encode_by_signs(tmp_path):
+    x = np.random.default_rng(0).standard_normal((20_000, 20)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", embeddings=x, other=x[:3])
+    result = run("encode", "--input", "x.npz:embeddings", "--out", "codes.npy", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert np.array_equal(np.load(tmp_path / "codes.npy"), pack(x))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.npy", "x.npz"]
+
+
+def test_ones_own_features(tmp_path):
+    generator = np.random.default_rng(0)
+    labels = np.arange(600) % 3
+    x = (generator.standard_normal((600, 12)) + 3 * np.eye(3, 12)[labels]).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", features=x, labels=labels)
+    arguments = ("--data", "features", "--root", "mine.npz", "--labels", "60", "--queries", "90", "--validation", "30")
+    options = ("--bits", "8", "--epochs", "5", "--batch-size", "32", "--labelled", "16", "--standardise")
+    result = run("train", "pts3h", *arguments, *options, "--out", "mine", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    config = training.Run(tmp_path / "mine").config()
+    assert (config["items"]["labelled"], config["items"]["unlabelled"]) == (30, 450)
+    assert training.Run(tmp_path / "mine").best is not None
+
+
+def test_ctrl_c_says_how_to_go_on(trained):
+    folder, _ = trained
+    arguments = ["train", "pts3h", *SMALL[:-1], "400", "--seed", "1", "--out", "runs/stopped", "--no-report"]
+    process = subprocess.Popen([COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    while not (folder / "runs" / "stopped" / "metrics.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130
+    assert "fasthash train --resume runs/stopped goes on" in errors
+    assert "Traceback" not in errors
+    before = training.Run(folder / "runs" / "stopped")
+    assert not before.finished
+
+
+def test_a_stopped_run_goes_on(trained):
+    """A run killed in its midst ends as the one that was never stopped, report and all."""
+    folder, _ = trained
+    out = folder / "runs" / "killed"
+    arguments = ["train", "pts3h", *SMALL, "--seed", "3", "--checkpoint-every", "5", "--out", "runs/killed"]
+    process = subprocess.Popen([COMMAND, *arguments], cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not list(out.glob("checkpoints/0*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not training.Run(out).finished
+    result = run("train", "--resume", "runs/killed", folder=folder)
+    assert result.returncode == 0, result.stderr
+    images, _ = data.load_digits()
+    codes = [training.load(folder / "runs" / name).encode(images) for name in ("first", "killed")]
+    assert np.array_equal(*codes)
+    assert (out / "report.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "usage: fasthash train METHOD"),
+        (["--bits", "48"], 2, "expected one of METHOD, --config FILE and --resume RUN"),
+        (["pts3h", "--config", "x.yaml"], 2, "expected one of METHOD, --config FILE and --resume RUN"),
+        (["pts3"], 1, "fasthash: create: name must be one of "),
+        (["pts3h", "--nonsense", "1"], 2, "nonsense"),
+        (["--resume", "somewhere", "--epochs", "3"], 2, "--resume: expected no option but --no-report beside it"),
+        (["pts3h", "--near", "2"], 1, "fasthash: PTS3H: near must lie in"),
+        (["pts3h", "--data", "cifar"], 1, "fasthash: open_dataset: name: expected one of "),
+        (["pts3h", "--data", "digits", "--queries", "10"], 1, "fasthash: train: --queries: expected none beside"),
+        (["--resume", "nowhere"], 1, "fasthash: train: --resume: expected a run folder of `fasthash train`"),
+        (["--config", "nowhere.yaml"], 1, "fasthash: train: --config 'nowhere.yaml': expected a YAML file"),
+    ],
+)
+def test_errors_leave_nothing(refused, tmp_path, arguments, code, message):
+    found, said = refused("train", *arguments)
+    assert found == code
+    assert message in " ".join(said.split())
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("method: dpsh\noptions: {bitz: 3}", "create: dpsh has the options"),
+        ("method: dpsh\ntraining: {sed: 3}", "training has the options"),
+        ("method: dpsh\ndata: {items: {lable: x}}", "data.items has the options"),
+        ("method: dpsh\nnet: {}", "expected the keys method, preset, options, data, training, got net"),
+        ("- 1", "expected a mapping with the key method, got list"),
+        ("method: [", "expected a YAML file"),
+        ("method: dpsh\noptions: 3", "options: expected a mapping, got 3"),
+    ],
+)
+def test_unknown_keys_of_a_file_are_errors(refused, tmp_path, text, message):
+    (tmp_path / "run.yaml").write_text(text)
+    code, said = refused("train", "--config", "run.yaml")
+    assert code == 1
+    assert message in said
+
+
+def test_errors_of_encode(refused, tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((3, 8), np.int32))
+    for arguments, message in (
+        (["--input", "x.npy", "--out", "c.npy"], "encode: --input: expected floats (n, bits), got int32"),
+        (["--input", "x.npy", "--out", "c.txt"], "encode: --out: expected a name that ends in .npy or .safetensors"),
+        (["--input", "y.npy", "--out", "c.npy"], "encode: --input: expected a file, got 'y.npy'"),
+    ):
+        code, said = refused("encode", *arguments)
+        assert code == 1
+        assert message in said
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]

@@ -1,0 +1,222 @@
+"""What torchrun starts in the tests of sharded search. Arguments: a folder, and a name of `JOBS`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+import fasthash
+from fasthash import HammingIndex
+from fasthash.distributed import ShardedIndex, sharded_topk, start
+
+RANK = int(os.environ["RANK"])
+
+
+def same(got, expected) -> None:
+    for a, b in zip(got, expected, strict=True):
+        assert type(a) is type(b)
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def data(bits: int = 12, count: int = 1000, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return fasthash.pack(rng.standard_normal((count, bits))), fasthash.pack(rng.standard_normal((17, bits)))
+
+
+def topk(folder: str) -> None:
+    """Any number of ranks, uneven and empty shards, masks, either kind of arrays: as one machine."""
+    database, queries = data()
+    mask = np.arange(1000) % 3 > 0
+    groups = [dist.new_group(list(range(size))) for size in (1, 2, 3)]
+    cuts = {1: [[0, 1000]], 2: [[0, 1000, 1000], [0, 7, 1000]], 3: [[0, 333, 666, 1000], [0, 0, 999, 1000]]}
+    cuts[4] = [[0, 250, 500, 750, 1000], [0, 0, 1000, 1000, 1000], [0, 1, 2, 3, 1000], [0, 600, 600, 601, 1000]]
+    for group, size in zip([*groups, None], (1, 2, 3, 4), strict=True):
+        if size <= RANK:
+            continue
+        for bounds in cuts[size]:
+            for part in (RANK, size - 1 - RANK):  # also with the first codes on the last rank
+                first, last = bounds[part : part + 2]
+                shard = database[first:last]
+                for k in (1, 10, 300, 1500):
+                    expected = fasthash.hamming_topk(queries, database, k)
+                    same(sharded_topk(queries, shard, k, offset=first, group=group), expected)
+                tensors = [torch.from_numpy(x) for x in (queries, shard, mask[first:last], mask, database)]
+                expected = fasthash.hamming_topk(tensors[0], tensors[4], 20, mask=tensors[3])
+                same(sharded_topk(*tensors[:2], 20, offset=first, group=group, mask=tensors[2]), expected)
+                for source in range(size):
+                    own = queries if source == RANK else None
+                    got = sharded_topk(own, shard, 5, offset=first, group=group, source=source)
+                    same(got, fasthash.hamming_topk(queries, database, 5))
+        empty = database[:0]
+        same(sharded_topk(queries, empty, 3, offset=5, group=group), fasthash.hamming_topk(queries, empty, 3))
+        same(sharded_topk(queries[:0], empty, 3, offset=0, group=group), fasthash.hamming_topk(queries[:0], empty, 3))
+
+
+def index(folder: str) -> None:
+    """Built from files in blocks: as one index of them all."""
+    import fasthash.distributed.sharded_index as module
+
+    module._ROWS = 37
+    database, queries = data(16)
+    if RANK == 0:
+        np.save(f"{folder}/a.npy", database[:300])
+        np.save(f"{folder}/b.npy", database[300:301])
+        np.save(f"{folder}/empty.npy", database[:0])
+        named = HammingIndex(16)
+        named.add(database[301:], ids=5000 + np.random.default_rng(1).permutation(699))
+        named.save(f"{folder}/c.fasthash")
+    dist.barrier()
+    names = ["a.npy", "empty.npy", "b.npy", "c.fasthash", "empty.npy"]
+    whole = HammingIndex(16)
+    whole.add(database[:301])
+    whole.merge_from(HammingIndex.load(f"{folder}/c.fasthash"))
+    sharded = ShardedIndex.build([f"{folder}/{name}" for name in names])
+    assert len(sharded) == 250
+    assert sharded.total() == 1000
+    for k in (1, 10, 2000):
+        same(sharded.search(queries, k), whole.search(queries, k))
+        same(sharded.search(queries if RANK == 2 else None, k, source=2), whole.search(queries, k))
+    tensors = torch.from_numpy(queries)
+    same(sharded.search(tensors, 4), whole.search(tensors, 4))
+
+    first = 3 - RANK  # filled by hand, of unequal sizes, one of them empty
+    local = HammingIndex(16)
+    local.add(database[: 100 * first], ids=np.arange(100 * first) + 1000 * RANK)
+    united = HammingIndex(16)
+    for rank in range(4):
+        united.add(database[: 100 * (3 - rank)], ids=np.arange(100 * (3 - rank)) + 1000 * rank)
+    same(ShardedIndex(local).search(queries, 50), united.search(queries, 50))
+
+
+def raises(error, text):
+    return pytest.raises(error, match=text)
+
+
+def errors(folder: str) -> None:
+    """All raise the same, and the group works on."""
+    database, queries = data()
+    shard, offset = database[RANK * 250 : RANK * 250 + 250], RANK * 250
+    bad = RANK == 2
+
+    def search(q=queries, s=shard, k=3, o=offset, **options):
+        return sharded_topk(q, s, k, offset=o, **options)
+
+    failures = [
+        (
+            lambda: search(s=shard[:, :1] if bad else shard),
+            RuntimeError,
+            r"sharded_topk: rank 2 failed: ValueError: .*bytes",
+        ),
+        (lambda: search(s=shard.astype(float) if bad else shard), RuntimeError, "rank 2 failed: TypeError: .*float64"),
+        (
+            lambda: search(k=0 if bad else 3),
+            RuntimeError,
+            "rank 2 failed: ValueError: sharded_topk: k: expected at least 1",
+        ),
+        (
+            lambda: search(s=None if RANK else shard),
+            RuntimeError,
+            "rank 1 failed: .*; rank 2 failed: .*; rank 3 failed",
+        ),
+        (lambda: search(k=4 if bad else 3), ValueError, r"expected the same k on all ranks, got \[3, 3, 4, 3\]"),
+        (lambda: search(q=queries[:9] if bad else queries), ValueError, r"same number of queries .*\[17, 17, 9, 17\]"),
+        (
+            lambda: search(q=queries[::-1] if bad else queries),
+            ValueError,
+            "the same checksum of the queries on all ranks",
+        ),
+        (
+            lambda: search(o=RANK * 249),
+            ValueError,
+            "shards that do not overlap, but rank 0 holds 250 codes from 0 on, and",
+        ),
+        (lambda: search(q=None), ValueError, "sharded_topk: queries: expected packed codes on this rank, got None"),
+        (lambda: search(source=4), ValueError, "source: expected a rank below 4, got 4"),
+        (lambda: search(source="a"), TypeError, "source: expected a whole number, got str"),
+        (
+            lambda: search(source="a" if bad else 0),
+            RuntimeError,
+            "rank 2 failed: TypeError: sharded_topk: source: expected",
+        ),
+        (
+            lambda: search(source=0),
+            RuntimeError,
+            "rank 1 failed: .*expected None beside source 0, got an array; rank 2",
+        ),
+        (
+            lambda: search(q=queries if RANK == 1 else None, source=1 if RANK else 0),
+            RuntimeError,
+            "rank 0 failed: .*queries",
+        ),
+        (
+            lambda: search(q=queries if RANK < 2 else None, source=min(RANK, 1)),
+            ValueError,
+            r"source: .*same .*\[0, 1, 1, 1\]",
+        ),
+        (
+            lambda: search(q=None if bad else queries, source=0 if bad else None),
+            ValueError,
+            "to take the same step, got",
+        ),
+        (lambda: search(k="3"), TypeError, "sharded_topk: k: expected a whole number, got str"),
+        (
+            lambda: ShardedIndex(HammingIndex(8 + RANK)),
+            ValueError,
+            r"indexes of one width on all ranks, got bits \[8, 9, 10, 11\]",
+        ),
+        (lambda: ShardedIndex.build([f"{folder}/none.npy"]), FileNotFoundError, "none.npy"),
+        (
+            lambda: ShardedIndex.build([f"{folder}/x{RANK}.npy"]),
+            RuntimeError,
+            "rank 0 failed: FileNotFoundError: .*; rank 3",
+        ),
+        (lambda: ShardedIndex.build("a.npy"), TypeError, "build: files: expected a list of files, got 'a.npy'"),
+        (lambda: ShardedIndex.build([]), ValueError, r"build: files: expected codes of one width, got bits \[\]"),
+    ]
+    for call, error, text in failures:
+        with raises(error, text) as raised:
+            call()
+        assert type(raised.value) is error
+        same(search(), fasthash.hamming_topk(queries, database, 3))  # the ranks are still in step
+
+
+def lonely(folder: str) -> None:
+    """A rank that does not come: the others give up after the timeout of the group."""
+    database, queries = data()
+    if RANK == 1:
+        time.sleep(60)
+        return
+    begun = time.monotonic()
+    with pytest.raises(RuntimeError):
+        sharded_topk(queries, database, 3, offset=0)
+    assert time.monotonic() - begun < 50
+    print("gave up", flush=True)
+
+
+def killed(folder: str) -> None:
+    """A rank that dies in the middle of the work."""
+    database, queries = data()
+    sharded_topk(queries, database, 3, offset=RANK * 1000)
+    print("one search done", flush=True)
+    if RANK == 1:
+        os.kill(os.getpid(), 9)
+    sharded_topk(queries, database, 3, offset=RANK * 1000)
+    raise AssertionError("the search came to an end without rank 1")
+
+
+JOBS = {job.__name__: job for job in (topk, index, errors, lonely, killed)}
+
+if __name__ == "__main__":
+    names = sys.argv[2:]
+    start(timeout=2 if "lonely" in names else 60)
+    for name in names:
+        JOBS[name](sys.argv[1])
+        dist.barrier() if name != "lonely" else None
+        print(f"rank {RANK}: {name} done", flush=True)
+    dist.destroy_process_group()

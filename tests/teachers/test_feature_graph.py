@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from fasthash.teachers import feature_knn_graph
+
+
+def points(n, d=3, seed=0):
+    """Whole numbers, so that distances are exact and tie."""
+    return torch.randint(0, 4, (n, d), generator=torch.Generator().manual_seed(seed)).float()
+
+
+def dense(x, y, k, itself):
+    distance = torch.cdist(x.double(), y.double()).square().round()
+    if itself:
+        distance.fill_diagonal_(torch.inf)
+    return distance.sort(dim=1, stable=True).indices[:, :k]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 40, 100])
+@pytest.mark.parametrize("columns", [1, 7, 40, 100])
+def test_blocks_give_the_sorted_distance_with_ties_to_the_lower_index(rows, columns):
+    x = points(40)
+    graph = feature_knn_graph(x, 5, rows=rows, columns=columns)
+    assert torch.equal(graph, dense(x, x, 5, itself=True))
+    y = points(25, seed=1)
+    graph = feature_knn_graph(x, 5, database=y, rows=rows, columns=columns)
+    assert torch.equal(graph, dense(x, y, 5, itself=False))
+
+
+def test_identical_items_never_hold_themselves():
+    graph = feature_knn_graph(torch.ones(5, 2), 4, columns=2)
+    assert graph.tolist() == [[j for j in range(5) if j != i] for i in range(5)]
+
+
+def test_too_few_items_give_minus_one():
+    assert feature_knn_graph(points(3), 4)[:, 2:].tolist() == [[-1, -1]] * 3
+    assert feature_knn_graph(points(2), 3, database=points(0)).tolist() == [[-1] * 3] * 2
+    assert feature_knn_graph(points(0), 3).shape == (0, 3)
+
+
+def test_half_and_bfloat16_features():
+    x = points(20)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        assert torch.equal(feature_knn_graph(x.to(dtype), 3), feature_knn_graph(x, 3))
+
+
+def test_errors_name_the_argument():
+    with pytest.raises(TypeError, match=r"features must be floating, got torch\.int64 and torch\.int64"):
+        feature_knn_graph(points(3).long(), 1)
+    with pytest.raises(ValueError, match=r"got \(3, 3\) and \(3, 2\)"):
+        feature_knn_graph(points(3), 1, database=points(3, 2))
+    with pytest.raises(ValueError, match="feature_knn_graph: rows must be >= 1, got 0"):
+        feature_knn_graph(points(3), 1, rows=0)
