@@ -3,8 +3,8 @@
     python benchmarks/tuning.py [--labels 500] [--splits 2] [--bits 12 48] [--only WORD ...]
 
 A tuning split draws from the items that are queries in none of the seeds 0 to 4 of "cifar10-semi": 2,000 queries, 500
-or 5,000 labelled items, the rest unlabelled and the database. Its labels choose options, so a user with 500 labels and no
-others could not have chosen as finely. Data and views come from where `methods.py` has them.
+or 5,000 labelled items, the rest unlabelled and the database. Its labels choose options, so a user with 500 labels and
+no others could not have chosen as finely. Data and views come from where `methods.py` has them.
 """
 
 from __future__ import annotations
