@@ -132,7 +132,7 @@ def main() -> None:
     cells = [
         cell
         for cell in plan()
-        if set(arguments.only) <= set(str(cell).split()) and arguments.seeds in (None, [cell.seed])
+        if set(arguments.only) <= set(str(cell).split()) and (arguments.seeds is None or cell.seed in arguments.seeds)
     ]
     if not arguments.no_runs:
         done = read(arguments.csv)
