@@ -5,11 +5,12 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc cmake -type f)
 
-.PHONY: demo test test-asan test-neon neon-tools lint format bench clean help
+.PHONY: demo test soak test-asan test-neon neon-tools lint format bench clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on real digits, search, report (about five minutes, most of it the install)"
 	@echo "make test    install into $(VENV), lint, run all tests"
+	@echo "make soak    threads change, search, save and load one index at once, for less than two minutes"
 	@echo "make test-asan  replays the op cases against the CPU kernels under AddressSanitizer"
 	@echo "make test-neon  the same for the NEON kernels, cross-compiled and emulated"
 	@echo "make lint    ruff, mypy, clang-format"
@@ -23,6 +24,9 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(MAKE) lint
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/test.stamp
+	$(BIN)/python tests/index/soak.py --seconds 100
 
 # The CPU kernels and csrc/runner in a build folder of their own: $(1) its name, $(2) more settings.
 define build_runner

@@ -35,7 +35,7 @@ from fasthash import evaluation, training
 
 RESULTS = Path(__file__).parent / "results" / "methods.csv"
 KEY = ("data", "labels", "variant", "bits", "seed", "digest")
-SCORES = {"map": "mAP@all", "p100": "P@100", "p1000": "P@1000", "radius2": "P@r<=2"}
+SCORES = {"map": "mAP@all", "p100": "P@100", "p1000": "P@1000", "radius2": "precision within radius 2"}
 COLUMNS = (
     *KEY,
     *SCORES,

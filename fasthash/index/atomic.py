@@ -18,7 +18,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     machine stops, what is found is the file that was there before, or the whole new one. Elsewhere an unfinished
     `.NAME.*.tmp` may be left beside it.
     """
-    folder = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+    path = path.resolve()  # a link stays, and its file is replaced
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     temporary = f".{path.name}.{secrets.token_hex(8)}.tmp"
     try:
         descriptor, nameless = _open(folder, temporary)

@@ -106,7 +106,7 @@ class HammingIndex(IndexReader):
         name, state = "HammingIndex.add", self._snapshot
         ids = inputs.listed(name, "ids", ids, codes)
         (rows, id_rows, document_rows), _ = inputs.placed(name, state.device, codes=codes, ids=ids, documents=documents)
-        inputs.code_rows(name, "codes", rows, state.bits)
+        inputs.code_rows(name, "codes", rows, state.bits, may_wait=True)
         if id_rows is not None:
             id_rows = inputs.id_values(name, id_rows, len(rows)).clone()
         dtype = None if state.documents is None else state.documents.table.dtype

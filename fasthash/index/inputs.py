@@ -78,13 +78,13 @@ def listed(function: str, name: str, value: Any, like: Any) -> Any:
     return torch.from_numpy(array).to(like.device)
 
 
-def code_rows(function: str, name: str, codes: torch.Tensor, bits: int) -> None:
-    """Packed codes of the width of an index."""
+def code_rows(function: str, name: str, codes: torch.Tensor, bits: int, *, may_wait: bool = False) -> None:
+    """Packed codes of the width of an index; spare bits on CUDA are looked at where a call may wait for that."""
     _check.codes(function, name, codes)
     width = (bits + 7) // 8
     if codes.shape[1] != width:
         raise ValueError(f"{function}: {name}: expected {width} bytes a code for {bits} bits, got {codes.shape[1]}")
-    if bits % 8 and codes.device.type == "cpu" and bool((codes[:, -1] & (0xFF >> bits % 8)).any()):
+    if bits % 8 and (may_wait or codes.device.type == "cpu") and bool((codes[:, -1] & (0xFF >> bits % 8)).any()):
         raise ValueError(f"{function}: {name}: expected zero spare bits after bit {bits}, got a code with some set")
 
 

@@ -47,7 +47,7 @@ def _features(labelled: int, pts3h: dict[str, Any]) -> dict[str, dict[str, Any]]
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "cifar10-features-500": _features(
         64,
-        pts3h={"g_pair": 0.0, "g_graph": 2.0, "near": 0.25, "far": 0.30},
+        pts3h={"g_pair": 5.0, "g_graph": 2.0, "near": 0.25, "far": 0.30},
     ),
     "cifar10-features-5000": _features(
         128,

@@ -154,8 +154,7 @@ class PTS3H(DPSH):
     def both_streams(self, state: State, batch: Batch, module: str, view: int) -> Tensor:
         """Outputs (B, bits) of all items of the batch in one of its views, gathered from all processes."""
         outputs = self.forward(state, module, batch.views[min(view, len(batch.views) - 1)], module)
-        parts = outputs.split([batch.labelled_here, len(outputs) - batch.labelled_here])
-        return torch.cat([state.gather(part) for part in parts])
+        return self.gathered(state, batch, outputs)
 
     @property
     def weight(self) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -96,6 +97,13 @@ class TwoStreamMethod(Method):
 
     def after_step(self, state: State, step: int, epoch_length: float) -> None:
         """Called after optimiser step `step`, from 1."""
+
+    def gathered(self, state: State, batch: Batch, outputs: Tensor) -> Tensor:
+        """Outputs of this process's items, or of its labelled ones, with those of all processes, labelled first."""
+        if len(outputs) == len(batch.index):
+            return state.gather(outputs)  # one process: the order is that of the batch
+        parts = outputs.split([batch.labelled_here, len(outputs) - batch.labelled_here])
+        return torch.cat([state.gather(part) for part in parts])
 
     def forward(self, state: State, module: str, x: Tensor, stream: str) -> Tensor:
         """Relaxed codes of a random view of x; view and dropout draw from the stream of this name."""

@@ -219,6 +219,15 @@ def test_other_safetensors_and_later_versions(tmp_path, monkeypatch) -> None:
         HammingIndex.load(tmp_path / "b")
 
 
+def test_a_link_stays(tmp_path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "a").symlink_to(tmp_path / "there" / "b")
+    for seed in (1, 2):
+        make(seed=seed).save(tmp_path / "a")
+        assert (tmp_path / "a").is_symlink()
+        assert_equal(HammingIndex.load(tmp_path / "there" / "b"), make(seed=seed))
+
+
 def test_missing_files_and_folders(tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
         HammingIndex.load(tmp_path / "none")
@@ -231,7 +240,7 @@ def test_missing_files_and_folders(tmp_path) -> None:
 SAVED = [(make("float16", "any", count=40, bits=20, seed=3), make("int8", "sequence", count=40, bits=13, seed=4))]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     which=st.integers(0, 1),
     change=st.sampled_from(["cut", "flip", "extend", "swap", "drop"]),

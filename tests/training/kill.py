@@ -6,19 +6,19 @@ only once.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from fasthash import methods
 from fasthash.data import TrainingSet
-from fasthash.training import Config, Silent, Validation, fit
+from fasthash.training import Config, Silent, Validation, checkpoint, fit
 
 KILLS = 10
 
@@ -44,11 +44,21 @@ def train(folder: Path) -> None:
     fit(method, data, config, validation=validation, progress=Silent())
 
 
-def start(folder: Path) -> int:
+def start(folder: Path, dies_at: int | None = None) -> int:
+    """A process that trains; at this flush of a file of a checkpoint, from 1, it kills itself."""
     child = os.fork()
     if child:
         return child
     try:
+        if dies_at is not None:
+            flush, flushes = checkpoint.flush, itertools.count(1)
+
+            def flush_or_die(path: Path) -> None:
+                if next(flushes) == dies_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                flush(path)
+
+            checkpoint.flush = flush_or_die
         train(folder)
     except BaseException as error:
         print("child:", repr(error), flush=True)
@@ -60,38 +70,25 @@ def main(folder: Path) -> None:
     assert os.waitpid(start(folder / "whole"), 0)[1] == 0
     draw, checkpoints = random.Random(0), folder / "parts" / "checkpoints"
     for kill in range(KILLS):
-        written, unfinished_before = newest(checkpoints), unfinished(checkpoints)
-        child = start(folder / "parts")
         if kill % 2:
             moment = "while a checkpoint is written"
-            wait_until(lambda seen=unfinished_before: not unfinished(checkpoints) <= seen)
+            # A checkpoint takes four or five flushes: one is whole, so that each process comes further than the last.
+            child = start(folder / "parts", dies_at=draw.randint(5, 8))
         else:
-            delay = draw.uniform(0, 0.02)
-            moment = f"{delay:.3f} s after a checkpoint"
-            wait_until(lambda seen=written: newest(checkpoints) > seen)
+            delay, written = draw.uniform(0, 0.02), newest(checkpoints)
+            moment, child = f"{delay:.3f} s after a checkpoint", start(folder / "parts")
+            until = time.monotonic() + 60
+            while newest(checkpoints) <= written and time.monotonic() < until:
+                time.sleep(0.001)
             time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
         assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), f"the run ended before kill {kill}"
         print("killed", moment, sorted(path.name for path in checkpoints.glob("*")), flush=True)
     assert os.waitpid(start(folder / "parts"), 0)[1] == 0
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not happened() and time.monotonic() < until:
-        pass
-
-
 def newest(checkpoints: Path) -> int:
     return max((int(path.name) for path in checkpoints.glob("[0-9]*") if path.name.isdigit()), default=0)
-
-
-def unfinished(checkpoints: Path) -> set[tuple[str, int]]:
-    """Checkpoints not yet renamed."""
-    try:
-        return {(path.name, path.stat().st_ctime_ns) for path in checkpoints.glob("*.tmp")}
-    except FileNotFoundError:  # renamed in between
-        return set()
 
 
 if __name__ == "__main__":
