@@ -24,6 +24,7 @@ BASELINES = ("lsh", "pcah", "itq", "dsh", "hashnet")
 LINEAR = ("lsh", "pcah", "itq")  # without a preset: they have no course of training
 # Variants that change something in a method's preset.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {}
+SEEDS = 5
 
 
 class Group(NamedTuple):
@@ -36,7 +37,7 @@ class Group(NamedTuple):
     seeds: int
 
 
-FEW = Group(CIFAR10, 500, (*BASELINES, SUPERVISED, "ssdh", "pts3h"), (12, 24, 32, 48), 5)
+FEW = Group(CIFAR10, 500, (*BASELINES, SUPERVISED, "ssdh", "pts3h"), (12, 24, 32, 48), SEEDS)
 MANY = FEW._replace(labels=5000)
 IMAGES = Group(FASHION, 5000, (SUPERVISED, "ssdh", "pts3h"), (48,), 3)
 FINE_TUNED = Group("cifar10-images", 5000, (SUPERVISED, "pts3h"), (48,), 3)  # MobileNetV2, all of it: takes a GPU
@@ -94,7 +95,7 @@ class Items:
 @lru_cache(maxsize=1)
 def load(name: str, labels: int, seed: int) -> Items:
     """The split of this seed with so many labels, and its items."""
-    source, known, protocol = _whole(name, labels)
+    source, known, protocol = read(name, labels)
     split = data.make_split(protocol, known, seed=seed)
     if labels != len(split.labelled):
         split = data.keep_labelled(split, known, labels, seed=seed)
@@ -103,7 +104,7 @@ def load(name: str, labels: int, seed: int) -> Items:
 
 
 @lru_cache(maxsize=1)
-def _whole(name: str, count: int) -> tuple[data.Source, np.ndarray, str]:
+def read(name: str, count: int) -> tuple[data.Source, np.ndarray, str]:
     """All items of a data set, as they are read with so many labels; all labels; the protocol that splits them."""
     if name == CIFAR10:
         views = [str(VIEWS / f"view{number}.npy") for number in range(1, 1 + STORED_VIEWS[count])]

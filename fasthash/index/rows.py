@@ -30,6 +30,14 @@ def allocate(rows: int, width: int | None, dtype: torch.dtype, device: torch.dev
     return torch.from_numpy(np.empty(shape, dtype=_TORCH_TO_NUMPY[dtype]))
 
 
+def _write(rows: torch.Tensor, block: torch.Tensor) -> None:
+    """A plain copy. Torch would wake its threads for it, which costs more than the copy where others use the cores."""
+    if rows.is_cuda:
+        rows.copy_(block)
+    else:
+        np.copyto(rows.numpy(), block.detach().numpy())
+
+
 class Rows:
     """The first rows of a table with room for more. Rows that a `Rows` shows never change.
 
@@ -52,7 +60,7 @@ class Rows:
         return self.table[: self.count]
 
     def appended(self, block: torch.Tensor) -> Rows:
-        """These rows and then those of a block, converted to the dtype of the table.
+        """These rows and then those of a block of the same dtype.
 
         A full table is copied into one of twice the size: each row is copied about once more, however small the blocks
         are, and memory that no row was written to is not taken from the machine.
@@ -62,8 +70,8 @@ class Rows:
         if count > len(table):
             room = count if self.count == 0 else max(count, 2 * self.count)
             table = allocate(room, None if table.dim() == 1 else table.shape[1], table.dtype, table.device)
-            table[: self.count] = self.shown
-        table[self.count : count] = block
+            _write(table[: self.count], self.shown)
+        _write(table[self.count : count], block)
         return Rows(table, count)
 
     def kept(self, positions: torch.Tensor) -> Rows:

@@ -51,7 +51,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     ),
     "cifar10-features-5000": _features(
         128,
-        pts3h={"g_pair": 5.0, "g_graph": 0.5, "near": 0.25, "far": 0.30},
+        pts3h={"g_pair": 0.0, "g_graph": 1.0, "near": 0.35, "far": 0.36},
     ),
     "digits": {
         "dpsh": _DIGITS,

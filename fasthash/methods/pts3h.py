@@ -130,7 +130,7 @@ class PTS3H(DPSH):
             zero = next(iter(losses.values())).new_zeros(())
             return losses | {name: zero for name, weight in self.terms.items() if weight}
         u = self.both_streams(state, batch, "student", 0)
-        losses = self.supervised(u[: batch.labelled], batch.labels[: batch.labelled])
+        losses = self.supervised(u[: batch.labelled], batch.labels[: batch.labelled], batch.pair_similarity())
         if self.q_unlabelled:
             losses["quantization"] = self.rounding(u)
         v = self.both_streams(state, batch, "teacher", 1)
