@@ -22,8 +22,13 @@ FEATURE_SCALE = 6 / 255  # of the stored features
 SUPERVISED = "dpsh"  # what the others are compared with
 BASELINES = ("lsh", "pcah", "itq", "dsh", "hashnet")
 LINEAR = ("lsh", "pcah", "itq")  # without a preset: they have no course of training
-# Variants that change something in a method's preset.
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {}
+RELEASED = {"pseudo_loss": "contrastive", "w_pseudo": 1.0, "teacher": False, "q": 0.0, "ramp": 0.0}
+# What is no preset: the method, what changes in its preset, and in the configuration of its training.
+VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "dpsh, mean weights": ("dpsh", {}, {"ema": 0.999}),
+    "ssdh, released terms": ("ssdh", RELEASED, {}),
+}
+COMPARED = (SUPERVISED, "ssdh", "pts3h")
 SEEDS = 5
 
 
@@ -37,9 +42,9 @@ class Group(NamedTuple):
     seeds: int
 
 
-FEW = Group(CIFAR10, 500, (*BASELINES, SUPERVISED, "ssdh", "pts3h"), (12, 24, 32, 48), SEEDS)
+FEW = Group(CIFAR10, 500, (*BASELINES, *COMPARED, *VARIANTS), (12, 24, 32, 48), SEEDS)
 MANY = FEW._replace(labels=5000)
-IMAGES = Group(FASHION, 5000, (SUPERVISED, "ssdh", "pts3h"), (48,), 3)
+IMAGES = Group(FASHION, 5000, COMPARED, (48,), 3)
 FINE_TUNED = Group("cifar10-images", 5000, (SUPERVISED, "pts3h"), (48,), 3)  # MobileNetV2, all of it: takes a GPU
 GROUPS = (FEW, MANY, IMAGES, FINE_TUNED)
 
@@ -57,21 +62,29 @@ class Cell:
     def __str__(self) -> str:
         return f"{self.data} {self.labels} {self.variant} {self.bits} {self.seed}"
 
+    def words(self) -> set[str]:
+        """What `--only` may name."""
+        return {self.data, str(self.labels), self.variant, str(self.bits)}
+
     def method(self) -> methods.Method:
         """The method with its options."""
-        name, options = VARIANTS.get(self.variant, (self.variant, {}))
+        name, options, _ = VARIANTS.get(self.variant, (self.variant, {}, {}))
         preset = None if name in LINEAR else f"{self.data}-{self.labels}"
         return methods.create(name, preset=preset, bits=self.bits, **options)
+
+    def training(self) -> dict[str, Any]:
+        """Options of `training.Config`."""
+        return VARIANTS[self.variant][2] if self.variant in VARIANTS else {}
 
 
 def plan() -> Iterator[Cell]:
     """All cells that can run here, the most wanted first."""
-    compared = (SUPERVISED, "ssdh", "pts3h")
     for bits in ((12, 48), (24, 32)):
         for group in (FEW, MANY):
-            yield from _cells(group._replace(variants=compared, bits=bits))
-        for group in (FEW, MANY):
-            yield from _cells(group._replace(variants=BASELINES, bits=bits))
+            yield from _cells(group._replace(variants=COMPARED, bits=bits))
+        for variants in (BASELINES, tuple(VARIANTS)):
+            for group in (FEW, MANY):
+                yield from _cells(group._replace(variants=variants, bits=bits))
     yield from _cells(IMAGES)
 
 

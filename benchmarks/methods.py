@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from machine import card
-from method_cells import Cell, load, plan
+from method_cells import CIFAR10, STORED_VIEWS, Cell, load, plan
 from method_tables import NOT_RUN, tables
 from report import fill
 
@@ -36,23 +36,10 @@ from fasthash import evaluation, training
 RESULTS = Path(__file__).parent / "results" / "methods.csv"
 KEY = ("data", "labels", "variant", "bits", "seed", "digest")
 SCORES = {"map": "mAP@all", "p100": "P@100", "p1000": "P@1000", "radius2": "precision within radius 2"}
-COLUMNS = (
-    *KEY,
-    *SCORES,
-    *(
-        "steps",
-        "train_seconds",
-        "train_cpu_seconds",
-        "encode_seconds",
-        "split",
-        "cpu",
-        "threads",
-        "scheduling",
-        "torch",
-        "fasthash",
-    ),
-    *("commit", "date", "options"),
-)
+TIMES = ("train_seconds", "train_cpu_seconds", "encode_seconds")
+MACHINE = ("cpu", "threads", "scheduling", "commit", "date")
+VERSIONS = ("torch", "fasthash")
+COLUMNS = (*KEY, *SCORES, "steps", *TIMES, "split", *MACHINE, *VERSIONS, "options")
 
 
 def key(cell: Cell) -> tuple[str, ...]:
@@ -61,13 +48,26 @@ def key(cell: Cell) -> tuple[str, ...]:
 
 
 def digest(cell: Cell) -> str:
-    """Of all options of a cell's method, with their defaults."""
+    """Of `options`."""
     return hashlib.blake2b(options(cell).encode(), digest_size=6).hexdigest()
 
 
 def options(cell: Cell) -> str:
-    """All options of a cell's method, as JSON."""
-    return json.dumps(dataclasses.asdict(cell.method()), sort_keys=True)
+    """What differs from the defaults of a cell's method and of its training, and the stored views, as JSON."""
+    method = cell.method()
+    usual = dataclasses.asdict(type(method)(bits=method.bits))
+    views = STORED_VIEWS[cell.labels] if cell.data == CIFAR10 else 0
+    return json.dumps(
+        {**_changed(dataclasses.asdict(method), usual), **cell.training(), "views": views}, sort_keys=True
+    )
+
+
+def _changed(options: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _changed(value, usual[name]) if isinstance(value, dict) else value
+        for name, value in options.items()
+        if value != usual[name]
+    }
 
 
 def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
@@ -92,7 +92,9 @@ def append(path: Path, row: dict[str, Any]) -> None:
 def run(cell: Cell, folder: Path) -> dict[str, Any]:
     """Train, encode and evaluate; the row."""
     items = load(cell.data, cell.labels, cell.seed)
-    config = training.Config(str(folder), seed=cell.seed, resume=True, accelerator="cpu", log_every=100)
+    config = training.Config(
+        str(folder), seed=cell.seed, resume=True, accelerator="cpu", log_every=100, **cell.training()
+    )
     began, began_cpu = time.perf_counter(), time.process_time()
     trained = training.fit(cell.method(), items.training, config, progress=training.Silent())
     after_training, after_cpu = time.perf_counter(), time.process_time()
@@ -113,8 +115,8 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
         "train_cpu_seconds": f"{after_cpu - began_cpu:.1f}",
         "encode_seconds": f"{after_encoding - after_training:.1f}",
         "split": items.split.digest,
-        **{name: machine[name] for name in ("cpu", "threads", "scheduling", "commit", "date")},
-        **{name: machine["versions"][name] for name in ("torch", "fasthash")},
+        **{name: machine[name] for name in MACHINE},
+        **{name: machine["versions"][name] for name in VERSIONS},
         "options": options(cell),
     }
 
@@ -132,7 +134,7 @@ def main() -> None:
     cells = [
         cell
         for cell in plan()
-        if set(arguments.only) <= set(str(cell).split()) and (arguments.seeds is None or cell.seed in arguments.seeds)
+        if set(arguments.only) <= cell.words() and (arguments.seeds is None or cell.seed in arguments.seeds)
     ]
     if not arguments.no_runs:
         done = read(arguments.csv)
