@@ -16,13 +16,20 @@ from fasthash import data, methods
 
 CIFAR10, FASHION = "cifar10-features", "fashion-mnist"
 VIEWS = Path(os.environ.get("FASTHASH_VIEWS", "views"))  # what views.py wrote
-STORED_VIEWS = 2
+# Views beside the plain one that all methods see. With 5,000 labels they gain nothing for any.
+STORED_VIEWS = {500: 2, 5000: 0}
 FEATURE_SCALE = 6 / 255  # of the stored features
 SUPERVISED = "dpsh"  # what the others are compared with
 BASELINES = ("lsh", "pcah", "itq", "dsh", "hashnet")
 LINEAR = ("lsh", "pcah", "itq")  # without a preset: they have no course of training
-# Variants that change something in a method's preset.
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {}
+RELEASED = {"pseudo_loss": "contrastive", "w_pseudo": 1.0, "teacher": False, "q": 0.0, "ramp": 0.0}
+# What is no preset: the method, what changes in its preset, and in the configuration of its training.
+VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "dpsh, mean weights": ("dpsh", {}, {"ema": 0.999}),
+    "ssdh, released terms": ("ssdh", RELEASED, {}),
+}
+COMPARED = (SUPERVISED, "ssdh", "pts3h")
+SEEDS = 5
 
 
 class Group(NamedTuple):
@@ -35,9 +42,9 @@ class Group(NamedTuple):
     seeds: int
 
 
-FEW = Group(CIFAR10, 500, (*BASELINES, SUPERVISED, "ssdh", "pts3h"), (12, 24, 32, 48), 5)
+FEW = Group(CIFAR10, 500, (*BASELINES, *COMPARED, *VARIANTS), (12, 24, 32, 48), SEEDS)
 MANY = FEW._replace(labels=5000)
-IMAGES = Group(FASHION, 5000, (SUPERVISED, "ssdh", "pts3h"), (48,), 3)
+IMAGES = Group(FASHION, 5000, COMPARED, (48,), 3)
 FINE_TUNED = Group("cifar10-images", 5000, (SUPERVISED, "pts3h"), (48,), 3)  # MobileNetV2, all of it: takes a GPU
 GROUPS = (FEW, MANY, IMAGES, FINE_TUNED)
 
@@ -55,21 +62,29 @@ class Cell:
     def __str__(self) -> str:
         return f"{self.data} {self.labels} {self.variant} {self.bits} {self.seed}"
 
+    def words(self) -> set[str]:
+        """What `--only` may name."""
+        return {self.data, str(self.labels), self.variant, str(self.bits)}
+
     def method(self) -> methods.Method:
         """The method with its options."""
-        name, options = VARIANTS.get(self.variant, (self.variant, {}))
+        name, options, _ = VARIANTS.get(self.variant, (self.variant, {}, {}))
         preset = None if name in LINEAR else f"{self.data}-{self.labels}"
         return methods.create(name, preset=preset, bits=self.bits, **options)
+
+    def training(self) -> dict[str, Any]:
+        """Options of `training.Config`."""
+        return VARIANTS[self.variant][2] if self.variant in VARIANTS else {}
 
 
 def plan() -> Iterator[Cell]:
     """All cells that can run here, the most wanted first."""
-    compared = (SUPERVISED, "ssdh", "pts3h")
     for bits in ((12, 48), (24, 32)):
         for group in (FEW, MANY):
-            yield from _cells(group._replace(variants=compared, bits=bits))
-        for group in (FEW, MANY):
-            yield from _cells(group._replace(variants=BASELINES, bits=bits))
+            yield from _cells(group._replace(variants=COMPARED, bits=bits))
+        for variants in (BASELINES, tuple(VARIANTS)):
+            for group in (FEW, MANY):
+                yield from _cells(group._replace(variants=variants, bits=bits))
     yield from _cells(IMAGES)
 
 
@@ -93,7 +108,7 @@ class Items:
 @lru_cache(maxsize=1)
 def load(name: str, labels: int, seed: int) -> Items:
     """The split of this seed with so many labels, and its items."""
-    source, known, protocol = _whole(name)
+    source, known, protocol = read(name, labels)
     split = data.make_split(protocol, known, seed=seed)
     if labels != len(split.labelled):
         split = data.keep_labelled(split, known, labels, seed=seed)
@@ -102,10 +117,10 @@ def load(name: str, labels: int, seed: int) -> Items:
 
 
 @lru_cache(maxsize=1)
-def _whole(name: str) -> tuple[data.Source, np.ndarray, str]:
-    """All items of a data set, their labels, and the protocol that splits them."""
+def read(name: str, count: int) -> tuple[data.Source, np.ndarray, str]:
+    """All items of a data set, as they are read with so many labels; all labels; the protocol that splits them."""
     if name == CIFAR10:
-        views = [str(VIEWS / f"view{number}.npy") for number in range(1, 1 + STORED_VIEWS)]
+        views = [str(VIEWS / f"view{number}.npy") for number in range(1, 1 + STORED_VIEWS[count])]
         found = data.open_dataset("features", FEATURES, scale=FEATURE_SCALE, views=views)
         return found.source, found.labels, "cifar10-semi"
     assert name == FASHION

@@ -81,5 +81,5 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
         others = [variant for variant in group.variants if variant != SUPERVISED]
         made[name] = scores(here, group.variants, group.bits, "map")
         made[f"{name} gains"] = gains(here, others, SUPERVISED, group.bits, "map")
-        made[f"{name} seconds"] = scores(here, group.variants, group.bits, "train_seconds", digits=0)
+        made[f"{name} seconds"] = scores(here, group.variants, group.bits, "train_cpu_seconds", digits=0)
     return made

@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from machine import card
-from method_cells import Cell, load, plan
+from method_cells import CIFAR10, STORED_VIEWS, Cell, load, plan
 from method_tables import NOT_RUN, tables
 from report import fill
 
@@ -35,13 +35,11 @@ from fasthash import evaluation, training
 
 RESULTS = Path(__file__).parent / "results" / "methods.csv"
 KEY = ("data", "labels", "variant", "bits", "seed", "digest")
-SCORES = {"map": "mAP@all", "p100": "P@100", "p1000": "P@1000", "radius2": "P@r<=2"}
-COLUMNS = (
-    *KEY,
-    *SCORES,
-    *("steps", "train_seconds", "encode_seconds", "split", "cpu", "threads", "scheduling", "torch", "fasthash"),
-    *("commit", "date", "options"),
-)
+SCORES = {"map": "mAP@all", "p100": "P@100", "p1000": "P@1000", "radius2": "precision within radius 2"}
+TIMES = ("train_seconds", "train_cpu_seconds", "encode_seconds")
+MACHINE = ("cpu", "threads", "scheduling", "commit", "date")
+VERSIONS = ("torch", "fasthash")
+COLUMNS = (*KEY, *SCORES, "steps", *TIMES, "split", *MACHINE, *VERSIONS, "options")
 
 
 def key(cell: Cell) -> tuple[str, ...]:
@@ -50,13 +48,26 @@ def key(cell: Cell) -> tuple[str, ...]:
 
 
 def digest(cell: Cell) -> str:
-    """Of all options of a cell's method, with their defaults."""
+    """Of `options`."""
     return hashlib.blake2b(options(cell).encode(), digest_size=6).hexdigest()
 
 
 def options(cell: Cell) -> str:
-    """All options of a cell's method, as JSON."""
-    return json.dumps(dataclasses.asdict(cell.method()), sort_keys=True)
+    """What differs from the defaults of a cell's method and of its training, and the stored views, as JSON."""
+    method = cell.method()
+    usual = dataclasses.asdict(type(method)(bits=method.bits))
+    views = STORED_VIEWS[cell.labels] if cell.data == CIFAR10 else 0
+    return json.dumps(
+        {**_changed(dataclasses.asdict(method), usual), **cell.training(), "views": views}, sort_keys=True
+    )
+
+
+def _changed(options: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _changed(value, usual[name]) if isinstance(value, dict) else value
+        for name, value in options.items()
+        if value != usual[name]
+    }
 
 
 def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
@@ -81,28 +92,31 @@ def append(path: Path, row: dict[str, Any]) -> None:
 def run(cell: Cell, folder: Path) -> dict[str, Any]:
     """Train, encode and evaluate; the row."""
     items = load(cell.data, cell.labels, cell.seed)
-    config = training.Config(str(folder), seed=cell.seed, resume=True, accelerator="cpu", log_every=100)
-    began = time.perf_counter()
+    config = training.Config(
+        str(folder), seed=cell.seed, resume=True, accelerator="cpu", log_every=100, **cell.training()
+    )
+    began, began_cpu = time.perf_counter(), time.process_time()
     trained = training.fit(cell.method(), items.training, config, progress=training.Silent())
-    after_training = time.perf_counter()
+    after_training, after_cpu = time.perf_counter(), time.process_time()
     hasher = training.load(trained)
-    codes = {}
-    for part in ("queries", "database"):
-        rows = torch.from_numpy(getattr(items.split, part))
-        codes[part] = torch.cat([hasher.encode(x) for x in items.source.blocks(rows)])
+    codes = hasher.encode(items.source)
     after_encoding = time.perf_counter()
-    labels = (torch.from_numpy(items.labels[rows]) for rows in (items.split.queries, items.split.database))
-    report = evaluation.evaluate(codes["queries"], codes["database"], *labels, bits=cell.bits, k=(100, 1000))
+    labels = torch.from_numpy(items.labels)
+    queries, database = items.split.queries, items.split.database
+    report = evaluation.evaluate(
+        codes[queries], codes[database], labels[queries], labels[database], bits=cell.bits, k=(100, 1000)
+    )
     machine, logged = card(), trained.metrics()
     return {
         **dict(zip(KEY, key(cell), strict=True)),
         **{column: f"{float(report[name]):.5f}" for column, name in SCORES.items()},
         "steps": logged[-1]["steps"] if logged else 0,
         "train_seconds": f"{after_training - began:.1f}",
+        "train_cpu_seconds": f"{after_cpu - began_cpu:.1f}",
         "encode_seconds": f"{after_encoding - after_training:.1f}",
         "split": items.split.digest,
-        **{name: machine[name] for name in ("cpu", "threads", "scheduling", "commit", "date")},
-        **{name: machine["versions"][name] for name in ("torch", "fasthash")},
+        **{name: machine[name] for name in MACHINE},
+        **{name: machine["versions"][name] for name in VERSIONS},
         "options": options(cell),
     }
 
@@ -120,7 +134,7 @@ def main() -> None:
     cells = [
         cell
         for cell in plan()
-        if set(arguments.only) <= set(str(cell).split()) and arguments.seeds in (None, [cell.seed])
+        if set(arguments.only) <= cell.words() and (arguments.seeds is None or cell.seed in arguments.seeds)
     ]
     if not arguments.no_runs:
         done = read(arguments.csv)

@@ -22,7 +22,7 @@ from timing import seconds_of, summary
 from torch import Tensor
 
 from fasthash import methods
-from fasthash.data import TrainingSet
+from fasthash.data import Perturbation, TrainingSet
 from fasthash.methods import Cursor, State
 from fasthash.networks import NetworkConfig, build_network
 
@@ -34,9 +34,11 @@ CASES: dict[str, dict[str, Any]] = {
     "ssdh": {},
     "ssdh, graph of codes": {"graph": "codes"},
     "ssdh, bank": {"graph_scope": "bank"},
+    "ssdh, preset": {"preset": "cifar10-features-500"},
     "pts3h": {},
-    "pts3h, pseudo-pairs": {"g_graph": 1.0, "graph_loss": "likelihood"},
-    "pts3h, pseudo-pairs and profiles": {"g_graph": 1.0, "graph_loss": "likelihood", "g_nb": 1.0},
+    "pts3h, preset": {"preset": "cifar10-features-500"},
+    "pts3h, pairs and pseudo-pairs": {"g_graph": 1.0, "graph_loss": "likelihood"},
+    "pts3h, pairs, pseudo-pairs and profiles": {"g_graph": 1.0, "graph_loss": "likelihood", "g_nb": 1.0},
     "pts3h, bank": {"g_graph": 1.0, "graph_loss": "likelihood", "graph_scope": "bank"},
 }
 
@@ -48,7 +50,9 @@ class Step:
         kind = name.split(",")[0]
         share = {"labelled_fraction": LABELLED / BATCH} if kind == "ssdh" else {"labelled": LABELLED}
         config = NetworkConfig("mlp", (HIDDEN,))
-        self.method: Any = methods.create(kind, bits=BITS, network=config, batch_size=BATCH, **share, **options)
+        # Views are drawn before the networks in every method: they are none of the step's own cost.
+        common = {"network": config, "batch_size": BATCH, "perturbation": Perturbation()}
+        self.method: Any = methods.create(kind, bits=BITS, **{**common, **share, **options})
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(20_000, FEATURES, generator=generator)
         labels = torch.randint(CLASSES, (20_000,), generator=generator)
@@ -85,6 +89,9 @@ class Step:
             outputs = [student(self.batch.x)]
         if "teacher" in self.modules:
             self.modules["teacher"](self.batch.x)
+        if "mean_student" in self.modules:
+            with torch.no_grad():
+                self.modules["mean_classifier"](self.modules["mean_student"].model.features(self.batch.x))
         torch.autograd.backward(outputs, [torch.ones_like(x) for x in outputs], inputs=self.trained)
 
     def parts(self) -> dict[str, Callable[[], object]]:
@@ -93,11 +100,23 @@ class Step:
         Raises:
             AssertionError: the parts do not make the losses and gradients of the whole.
         """
-        forward = "outputs" if hasattr(self.method, "outputs") else "forward"
-        original = getattr(self.method, forward)
+        originals = {name: getattr(self.method, name, None) for name in ("outputs", "forward", "mean_classes")}
         calls: list[tuple[list[Tensor], list[Tensor], Any]] = []
 
-        def record(*arguments: Any, **options: Any) -> Any:
+        def patch(make: Callable[[Any], Any]) -> None:
+            for name, original in originals.items():
+                if original is not None:
+                    object.__setattr__(self.method, name, make(original))
+
+        def restore() -> None:
+            for name, original in originals.items():
+                if original is not None:
+                    object.__delattr__(self.method, name)
+
+        def recording(original: Any) -> Any:
+            return lambda *arguments, **options: record(original, *arguments, **options)
+
+        def record(original: Any, *arguments: Any, **options: Any) -> Any:
             made = original(*arguments, **options)
             inside = list(made.values()) if isinstance(made, dict) else [made]
             leaves = [x.detach().requires_grad_(x.requires_grad) for x in inside]
@@ -112,7 +131,7 @@ class Step:
         total.backward(inputs=self.trained)
         gradients = [p.grad for p in self.trained]
 
-        object.__setattr__(self.method, forward, record)
+        patch(recording)
         apart = self.losses(State(self.data, self.modules))
         apart.backward()
         joints = [
@@ -127,16 +146,16 @@ class Step:
 
         def losses() -> None:
             answers = iter(given)
-            object.__setattr__(self.method, forward, lambda *arguments, **options: next(answers))
+            patch(lambda original: lambda *arguments, **options: next(answers))
             try:
                 self.losses(self.state).backward()
             finally:
-                object.__delattr__(self.method, forward)
+                restore()
 
         def after() -> None:
             self.method.after_step(self.state, self.steps + 1, self.data.unlabelled / (BATCH - LABELLED))
 
-        object.__delattr__(self.method, forward)
+        restore()
         return {"losses": losses, "after the optimiser": after, "optimiser": self.optimiser.step}
 
 

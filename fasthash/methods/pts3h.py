@@ -130,7 +130,7 @@ class PTS3H(DPSH):
             zero = next(iter(losses.values())).new_zeros(())
             return losses | {name: zero for name, weight in self.terms.items() if weight}
         u = self.both_streams(state, batch, "student", 0)
-        losses = self.supervised(u[: batch.labelled], batch.labels[: batch.labelled])
+        losses = self.supervised(u[: batch.labelled], batch.labels[: batch.labelled], batch.pair_similarity())
         if self.q_unlabelled:
             losses["quantization"] = self.rounding(u)
         v = self.both_streams(state, batch, "teacher", 1)
@@ -154,8 +154,7 @@ class PTS3H(DPSH):
     def both_streams(self, state: State, batch: Batch, module: str, view: int) -> Tensor:
         """Outputs (B, bits) of all items of the batch in one of its views, gathered from all processes."""
         outputs = self.forward(state, module, batch.views[min(view, len(batch.views) - 1)], module)
-        parts = outputs.split([batch.labelled_here, len(outputs) - batch.labelled_here])
-        return torch.cat([state.gather(part) for part in parts])
+        return self.gathered(state, batch, outputs)
 
     @property
     def weight(self) -> float:

@@ -197,8 +197,10 @@ class SSDH(TwoStreamMethod):
             losses["class"] = classification(outputs["classes"][: batch.labelled], labels, kind=kind)  # type: ignore[arg-type]
         if self.w_rank:
             similarity, known = label_similarity(labels)
-            triplets = draw_triplets(similarity, known, draws=self.max_draws, generator=state.generator("triplets"))
-            losses["rank"] = self.w_rank * triplet_ranking(h[: batch.labelled], triplets, margin=self.margin_rank)
+            # With one class an item the first draw is always accepted.
+            draws = self.max_draws if labels.ndim == 2 else 1
+            triplets = draw_triplets(similarity, known, draws=draws, generator=state.generator("triplets"))
+            losses["rank"] = self.w_rank * triplet_ranking(h, triplets, margin=self.margin_rank)
         if self.q:
             losses["quantization"] = self.q * quantization(2 * h - 1)
         lam = rampup_weight(epoch, self.ramp * self.epochs, self.lam) if self.ramp else self.lam
@@ -212,11 +214,10 @@ class SSDH(TwoStreamMethod):
     def mean_classes(self, state: State, batch: Batch) -> Tensor:
         """Class logits (n, classes) by the running means, on the second view of the items."""
         network, classifier = (cast(EMATeacher, state.modules[_MEAN + name]) for name in ("student", "classifier"))
-        parts = (batch.labelled_x(view=1), batch.unlabelled_x(view=1))
+        x = batch.views[min(1, len(batch.views) - 1)]
         with torch.no_grad(), state.drawing_from("teacher") as generator:
-            x = self.perturbation(torch.cat(parts), generator)
-            classes = classifier(cast(HashNetwork, network.model).features(x))
-        return torch.cat([state.gather(part) for part in classes.split([len(part) for part in parts])])
+            classes = classifier(cast(HashNetwork, network.model).features(self.perturbation(x, generator)))
+        return self.gathered(state, batch, classes)
 
     def outputs(self, state: State, batch: Batch, *, labelled_only: bool = False) -> dict[str, Tensor]:
         """What the networks make of a random view of the batch, gathered from all processes.
@@ -234,8 +235,7 @@ class SSDH(TwoStreamMethod):
             found["classes"] = state.modules["classifier"](features)
         if self.graph == "backbone":
             found["features"] = features.detach()
-        here = [batch.labelled_here, len(x) - batch.labelled_here]
-        return {name: torch.cat([state.gather(part) for part in value.split(here)]) for name, value in found.items()}
+        return {name: self.gathered(state, batch, value) for name, value in found.items()}
 
     def embedding_term(self, state: State, batch: Batch, h: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         """J_embedding of all items of the batch."""
@@ -274,7 +274,6 @@ class SSDH(TwoStreamMethod):
         positive, negative = pseudo_label_candidates(classes, batch.labels)
         if self.exclude_self:
             positive.fill_diagonal_(False)
-        first = batch.labelled
         both = torch.cat([positive[first:], negative[first:]])
         sides = draw_columns(both, generator=state.generator("pseudo")).view(2, -1)
         pairs = torch.stack([torch.arange(first, len(h), device=h.device), *sides], 1)

@@ -80,12 +80,9 @@ class NetworkConfig:
             raise ValueError(f"NetworkConfig: stride must be 1 or 2, got {self.stride!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"NetworkConfig: dropout must lie in [0, 1), got {self.dropout}")
-        for name, widths in {
-            "widths": self.widths,
-            "hidden": (self.hidden,),
-            "image_size": (self.image_size or 1,),
-        }.items():
-            if any(width < 1 for width in widths):
+        size = 1 if self.image_size is None else self.image_size
+        for name, counts in {"widths": self.widths, "hidden": (self.hidden,), "image_size": (size,)}.items():
+            if any(count < 1 for count in counts):
                 raise ValueError(f"NetworkConfig: {name} must be >= 1, got {getattr(self, name)}")
         trainable_units(self.trainable)
         if (self.weights or "").startswith(DOWNLOAD) and not self.backbone.startswith(_LIBRARIES):

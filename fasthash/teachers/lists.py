@@ -49,7 +49,7 @@ def far_window(items: int, bits: int, window: tuple[int, int] | None = None) -> 
 def near_far_lists(
     features: Tensor, k: int, window: tuple[int, int], *, exclude_self: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Near and far lists by squared Euclidean distance.
+    """Near and far lists by squared Euclidean distance, in float32, then by lower index; rank 0 is the item itself.
 
     Args:
         features: (n, d), floating; no gradient flows.
@@ -78,20 +78,18 @@ def near_far_lists(
     n = len(features)
     _check_lists("near_far_lists", n, k, window)
     with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
-        x = features.detach().to(torch.promote_types(features.dtype, torch.float32))
-        # |x_i - x_j|^2 without |x_i|^2, which changes no order within a row.
-        distance = torch.addmm(x.square().sum(1)[None, :], x, x.T, alpha=-2)
-        if exclude_self:
-            # Nearer than all, so that its rank is known.
-            distance.fill_diagonal_(-torch.inf)
-        if x.device.type == "cpu":
-            # NumPy's sort is vectorised: a quarter of the time of two torch.topk.
-            order = torch.from_numpy(np.argsort(distance.numpy(), axis=1))
-            near, far = order[:, : k + exclude_self], order[:, window[0] : sum(window)]
-        else:
-            near = distance.topk(min(k + exclude_self, n), dim=1, largest=False).indices
-            far = distance.topk(n - window[0], dim=1).indices[:, n - sum(window) :].flip(1)
-    near = near[:, int(exclude_self) :]
+        x = features.detach().to(torch.float32)
+        norms = x.square().sum(1)
+        distance = torch.addmm(norms[None, :], x, x.T, alpha=-2).add_(norms[:, None]).clamp_(min=0)
+        # Bits of floats from 0 on ascend with the floats: with the place below them, one key orders both. The item
+        # itself stands before all, whatever its distance is rounded to.
+        places = torch.arange(n, device=x.device)
+        keys = distance.view(torch.int32).to(torch.int64).bitwise_left_shift_(32).bitwise_or_(places)
+        keys.diagonal().sub_(1 << 62)
+        # NumPy's sort of keys is vectorised, unlike torch's: a tenth of the time of two torch.topk.
+        order = torch.from_numpy(np.sort(keys.numpy(), axis=1)) if keys.device.type == "cpu" else keys.sort(1).values
+        near = order[:, int(exclude_self) : k + exclude_self].bitwise_and(0xFFFFFFFF)
+        far = order[:, window[0] : sum(window)].bitwise_and(0xFFFFFFFF)
     return pad(near, (0, k - near.shape[1]), value=-1), far
 
 

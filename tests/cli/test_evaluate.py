@@ -193,11 +193,23 @@ def test_the_installed_command_exits_with_these_codes(folder):
     assert missing.returncode == 1
     assert missing.stderr.startswith("fasthash: evaluate: --query-codes: expected a file, got 'gone.npz'")
     assert missing.stderr.count("\n") == 1
-    assert call("evaluate").returncode == 2
+    assert call("evaluate", "--nonsense").returncode == 2
 
 
-@pytest.mark.parametrize("command", ["evaluate", "audit"])
-@pytest.mark.parametrize("words", [[], ["--query-codes", "a.npy"], ["--nonsense"], ["--k", "x"]])
+def test_a_file_not_named_is_missed(run, tmp_path):
+    result = run(tmp_path, "evaluate", "--query-codes", "a.npy")
+    assert result.returncode == 1
+    assert "evaluate: --database-codes: expected a file, or --run in place of all, got none" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        *(("audit", words) for words in ([], ["--query-codes", "a.npy"], ["--nonsense"], ["--k", "x"])),
+        ("evaluate", ["--nonsense"]),
+        ("evaluate", ["--k", "x"]),
+    ],
+)
 def test_wrong_words_are_refused(run, tmp_path, command, words):
     result = run(tmp_path, command, *words)
     assert result.returncode == 2

@@ -148,7 +148,7 @@ def test_the_bank_gives_near_items_and_the_batch_far_ones(graph):
     data = items()
     state, batch, u, v = outputs(method, data)
     # Codes that passed before: those of all items by the student; the batch then writes its own.
-    codes = pack(state.modules["student"](data.x).detach())
+    codes = pack(state.modules["student"](data.batch(torch.arange(60)).x).detach())
     state.tensors["bank"], state.tensors["bank_seen"] = codes.clone(), torch.ones(60, dtype=torch.bool)
     loss = method.losses(state, batch, epoch=2.0)["graph"]
     codes[batch.index] = pack(v)

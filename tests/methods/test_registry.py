@@ -37,7 +37,7 @@ def test_presets_are_a_start_that_options_overrule():
     baseline = methods.create("dpsh", preset="digits", bits=32)
     for shared in dataclasses.fields(baseline):
         assert getattr(baseline, shared.name) == getattr(method, shared.name)
-    with pytest.raises(ValueError, match=r"create: preset of dpsh must be one of \['digits'\], got 'mnist'"):
+    with pytest.raises(ValueError, match=r"create: preset of dpsh must be one of \[.*'digits'.*\], got 'mnist'"):
         methods.create("dpsh", preset="mnist")
 
 

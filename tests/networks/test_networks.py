@@ -87,7 +87,7 @@ def test_a_copy_is_a_network_of_its_own():
         (lambda: NetworkConfig(stride=3), "NetworkConfig: stride must be 1 or 2, got 3"),
         (lambda: SmallCNN(1, (8,), stride=0), "SmallCNN: stride must be 1 or 2, got 0"),
         (lambda: NetworkConfig(hidden=0), "NetworkConfig: hidden must be >= 1, got 0"),
-        (lambda: NetworkConfig(image_size=-1), "NetworkConfig: image_size must be >= 1, got -1"),
+        (lambda: NetworkConfig(image_size=0), "NetworkConfig: image_size must be >= 1, got 0"),
         (lambda: NetworkConfig(trainable="last:0"), "NetworkConfig: trainable must be .* got 'last:0'"),
         (lambda: NetworkConfig(weights="download:DEFAULT"), "NetworkConfig: weights of 'mlp' must be a local file"),
         (lambda: build_network(NetworkConfig("cnn", (8,)), (4,), 8), r"build_network: shape of \"cnn\" .* got \(4,\)"),

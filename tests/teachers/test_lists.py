@@ -36,6 +36,12 @@ def test_lists_are_the_two_ends_of_the_sorted_batch(window, exclude_self):
     assert torch.equal(far, order[:, window[0] : sum(window)])
 
 
+def test_rank_0_is_the_item_itself_and_ties_go_to_the_lower_place():
+    near, far = near_far_lists(torch.full((5, 3), 0.3), 3, (3, 2))
+    assert near.tolist() == [[0, 1, 2], [1, 0, 2], [2, 0, 1], [3, 0, 1], [4, 0, 1]]
+    assert far.tolist() == [[3, 4], [3, 4], [3, 4], [2, 4], [2, 3]]
+
+
 def test_no_gradient_and_no_low_precision_under_autocast():
     x = points().requires_grad_()
     plain = near_far_lists(x, 6, (25, 4))

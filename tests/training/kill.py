@@ -6,6 +6,7 @@ only once.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import torch
 
 from fasthash import methods
 from fasthash.data import TrainingSet
-from fasthash.training import Config, Silent, Validation, fit
+from fasthash.training import Config, Silent, Validation, checkpoint, fit
 
 KILLS = 10
 
@@ -43,11 +44,21 @@ def train(folder: Path) -> None:
     fit(method, data, config, validation=validation, progress=Silent())
 
 
-def start(folder: Path) -> int:
+def start(folder: Path, dies_at: int | None = None) -> int:
+    """A process that trains; at this flush of a file of a checkpoint, from 1, it kills itself."""
     child = os.fork()
     if child:
         return child
     try:
+        if dies_at is not None:
+            flush, flushes = checkpoint.flush, itertools.count(1)
+
+            def flush_or_die(path: Path) -> None:
+                if next(flushes) == dies_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                flush(path)
+
+            checkpoint.flush = flush_or_die
         train(folder)
     except BaseException as error:
         print("child:", repr(error), flush=True)
@@ -56,33 +67,28 @@ def start(folder: Path) -> int:
 
 
 def main(folder: Path) -> None:
-    began = time.monotonic()
     assert os.waitpid(start(folder / "whole"), 0)[1] == 0
-    length, draw = time.monotonic() - began, random.Random(0)
+    draw, checkpoints = random.Random(0), folder / "parts" / "checkpoints"
     for kill in range(KILLS):
-        child = start(folder / "parts")
         if kill % 2:
-            moment, until = "while a checkpoint is written", time.monotonic() + 10
-            checkpoints = folder / "parts" / "checkpoints"
-            stale = unfinished(checkpoints)
-            while time.monotonic() < until and stale >= unfinished(checkpoints):
-                pass
+            moment = "while a checkpoint is written"
+            # A checkpoint takes four or five flushes: one is whole, so that each process comes further than the last.
+            child = start(folder / "parts", dies_at=draw.randint(5, 8))
         else:
-            moment = f"after {draw.uniform(0, length / KILLS):.3f} s"
-            time.sleep(float(moment.split()[1]))
-        os.kill(child, signal.SIGKILL)
-        status = os.waitpid(child, 0)[1]
-        assert os.WIFSIGNALED(status), f"the run ended before kill {kill}"
-        print("killed", moment, sorted(path.name for path in (folder / "parts").glob("checkpoints/*")), flush=True)
+            delay, written = draw.uniform(0, 0.02), newest(checkpoints)
+            moment, child = f"{delay:.3f} s after a checkpoint", start(folder / "parts")
+            until = time.monotonic() + 60
+            while newest(checkpoints) <= written and time.monotonic() < until:
+                time.sleep(0.001)
+            time.sleep(delay)
+            os.kill(child, signal.SIGKILL)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), f"the run ended before kill {kill}"
+        print("killed", moment, sorted(path.name for path in checkpoints.glob("*")), flush=True)
     assert os.waitpid(start(folder / "parts"), 0)[1] == 0
 
 
-def unfinished(checkpoints: Path) -> set[tuple[str, int]]:
-    """Checkpoints not yet renamed."""
-    try:
-        return {(path.name, path.stat().st_ctime_ns) for path in checkpoints.glob("*.tmp")}
-    except FileNotFoundError:  # renamed in between
-        return set()
+def newest(checkpoints: Path) -> int:
+    return max((int(path.name) for path in checkpoints.glob("[0-9]*") if path.name.isdigit()), default=0)
 
 
 if __name__ == "__main__":
