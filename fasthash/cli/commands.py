@@ -46,7 +46,8 @@ def encode(
     Input is read in blocks; the output appears when it is whole.
 
     Args:
-        input: .npy, .npz or .safetensors file, FILE or FILE:KEY, one row an item.
+        input: .npy, .npz or .safetensors file, FILE or FILE:KEY, one row an item. With a run, uint8 is read as its
+            training items were, with their scale, offset and order of channels.
         out: .npy or .safetensors file to write; the latter states the width of the codes.
         run: run folder whose network encodes; default the sign of each value.
         which: weights of the run; default the best where it was validated, else the last.

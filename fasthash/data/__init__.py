@@ -22,6 +22,7 @@ from fasthash.data.sampler import TwoStreamSampler
 from fasthash.data.sources import (
     ArraySource,
     ImageFiles,
+    Reading,
     Source,
     Standardisation,
     StoredViews,
@@ -51,6 +52,7 @@ __all__ = [
     "ListedSplit",
     "Perturbation",
     "Protocol",
+    "Reading",
     "Source",
     "Split",
     "Standardisation",

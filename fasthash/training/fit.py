@@ -89,6 +89,8 @@ def fit(
     if network is not None:
         _check_network(network, data, method.bits)
     own_network = network is not None
+    if validation is not None:
+        validation = validation.read_as(data.source.reading)
 
     seed_everything(config.seed)
     fabric = launch(config)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fasthash.data import ItemSpec, Source, Standardisation, as_source
+from fasthash.data import ItemSpec, Reading, Source, Standardisation, as_source
 from fasthash.methods import Method
 from fasthash.networks import build_network
 from fasthash.training.averaging import add_average, encoder_of
@@ -28,12 +28,24 @@ class Hasher:
         network: (n, ...) -> (n, bits); it is put into evaluation mode.
         bits: width of the codes.
         standardisation: of the items that it was trained on, if they were standardised; `encode` does the same.
+        reading: how the values of arrays that it was trained on were read; `encode` reads arrays of their kind so.
+        shape: of one item, which `encode` then checks.
     """
 
-    def __init__(self, network: nn.Module, bits: int, *, standardisation: Standardisation | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        bits: int,
+        *,
+        standardisation: Standardisation | None = None,
+        reading: Reading | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
         self.network = network.eval()
         self.bits = bits
         self.standardisation = standardisation
+        self.reading = reading
+        self.shape = shape
 
     def to(self, device: str | torch.device) -> Hasher:
         """Move the network."""
@@ -53,8 +65,9 @@ class Hasher:
 
         Args:
             x: items (n, ...), a floating or uint8 tensor or array, also a mapped one, or a `data.Source`; only a batch
-                at a time is read. uint8 is read as `data.ArraySource` does, value / 255: where training had another
-                scale, give a source of that scale.
+                at a time is read. Arrays of the kind that training read, uint8 or floating, are read as there, with
+                its scale, offset and channels_last; others as `data.ArraySource` does: uint8 as value / 255, floats as
+                they are. A source is taken as it is.
             batch_size: items at once.
 
         Returns:
@@ -62,8 +75,8 @@ class Hasher:
 
         Raises:
             TypeError: x of another kind or dtype.
-            ValueError: batch_size below 1, a network of another width than `bits`, or a source that is standardised in
-                another way than the training items.
+            ValueError: batch_size below 1, items of another shape than `shape`, a network of another width than `bits`,
+                or a source that is standardised in another way than the training items.
         """
         kind = "source" if isinstance(x, Source) else str(getattr(x, "dtype", type(x).__name__)).split(".")[-1]
         if kind not in ("source", "uint8") and not (isinstance(x, Tensor | np.ndarray) and "float" in kind):
@@ -72,7 +85,12 @@ class Hasher:
             )
         if batch_size < 1:
             raise ValueError(f"Hasher.encode: batch_size must be >= 1, got {batch_size}")
-        parts = encode_batches(self.network, as_source(x), self.bits, batch_size, self.standardisation)
+        source = as_source(x, self.reading)
+        if self.shape is not None and source.shape != self.shape:
+            raise ValueError(
+                f"Hasher.encode: x must have items of shape {self.shape}, as in training, got {source.shape}"
+            )
+        parts = encode_batches(self.network, source, self.bits, batch_size, self.standardisation)
         shape = (len(x), -(-self.bits // 8))
         codes = torch.empty(shape, dtype=torch.uint8, device=x.device if isinstance(x, Tensor) else "cpu")
         for rows, part in parts:
@@ -131,4 +149,11 @@ def load(
     if average is not None:
         add_average(method, modules, average)
     load_modules(saved, modules, best=scored if which is None else which == "best")
-    return Hasher(encoder_of(method, modules), method.bits, standardisation=run.standardisation())
+    reading = config.get("reading")
+    return Hasher(
+        encoder_of(method, modules),
+        method.bits,
+        standardisation=run.standardisation(),
+        reading=None if reading is None else Reading(**reading),
+        shape=items.shape,
+    )

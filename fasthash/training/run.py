@@ -73,7 +73,7 @@ class Run:
         return None if latest is None else json.loads((latest / REST).read_text())
 
     def config(self) -> dict[str, Any]:
-        """config.json: method, options, items, validation, training, versions.
+        """config.json: method, options, items, reading, validation, training, versions.
 
         Raises:
             FileNotFoundError: the folder is no run folder.
@@ -159,6 +159,7 @@ def describe(
             "unlabelled": data.unlabelled,
             "digest": data.digest(),
         },
+        "reading": None if data.source.reading is None else dataclasses.asdict(data.source.reading),
         "validation": None if validation is None else validation.describe(),
         "training": {**training, "ranks": ranks},
         "versions": versions(),

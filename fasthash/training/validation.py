@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fasthash.data import Split, Standardisation, as_source
+from fasthash.data import Reading, Split, Standardisation, as_source
 from fasthash.evaluation import mean_average_precision
 from fasthash.training.encoding import encode_batches, evaluating
 
@@ -67,6 +67,11 @@ class Validation:
         source, labels = as_source(x), torch.as_tensor(labels)
         sides = ((source.select(rows), labels[rows]) for rows in (split.validation, split.labelled))
         return cls(*next(sides), *next(sides))
+
+    def read_as(self, reading: Reading | None) -> Validation:
+        """The same items, arrays among them read as the training items are."""
+        sides = {name: as_source(getattr(self, name), reading) for name in ("queries", "database")}
+        return replace(self, **sides)
 
     def score(self, network: nn.Module, bits: int, standardisation: Standardisation | None = None) -> float:
         """mAP@all of a network's codes; its mode, its statistics and all random numbers stay as they are.

@@ -74,3 +74,29 @@ def test_what_was_standardised_in_training_is_so_in_validation_and_encoding(tmp_
     for wrong in (run, other):
         with pytest.raises(ValueError, match=r"Hasher\.encode: x must be plain or standardised as the training items"):
             load(wrong).encode(different)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_arrays_are_read_as_the_training_items_were(tmp_path, standardise):
+    x = np.random.default_rng(1).integers(0, 256, (60, 4, 4, 3), np.uint8)
+    source = ArraySource(x, scale=6 / 255, offset=-3.0, channels_last=True)
+    items = TrainingSet(source, np.arange(60) % 3, range(20), range(20, 60), standardise=standardise)
+    config = Config(str(tmp_path / "run"), accelerator="cpu")
+    validation = Validation(x[:9], np.arange(9) % 3, x[9:], np.arange(51) % 3)
+    run = fit(methods.create("dpsh", **SMALL), items, config, validation=validation, progress=Silent())
+    expected = load(run).encode(source)
+    assert np.array_equal(load(run).encode(x), expected)
+    assert torch.equal(load(run).encode(torch.from_numpy(x)), expected)
+    scaled = x.transpose(0, 3, 1, 2).astype(np.float32) * np.float32(6 / 255) - 3
+    assert np.array_equal(load(run).encode(scaled), expected)
+    assert not np.array_equal(load(run).encode(np.ascontiguousarray(scaled + 3) / 6), expected)
+    (score,) = [line["validation_mAP"] for line in run.metrics() if "validation_mAP" in line]
+    by_hand = Validation(source.select(range(9)), np.arange(9) % 3, source.select(range(9, 60)), np.arange(51) % 3)
+    assert score == by_hand.score(load(run, which="last").network, 12, items.standardisation)
+
+
+def test_items_of_another_shape_are_refused(tmp_path):
+    items = TrainingSet(torch.randn(60, 6), torch.arange(60) % 3, range(20), range(20, 60))
+    run = fit(methods.create("dpsh", **SMALL), items, Config(str(tmp_path / "run")), progress=Silent())
+    with pytest.raises(ValueError, match=r"x must have items of shape \(6,\), as in training, got \(5,\)"):
+        load(run).encode(torch.randn(3, 5))

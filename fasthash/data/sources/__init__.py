@@ -6,12 +6,13 @@ A `Source` gives any of its items as float32, by number; a training set reads no
 from fasthash.data.sources.arrays import ArraySource, as_source
 from fasthash.data.sources.files import array_names, cache_folder, map_array
 from fasthash.data.sources.images import ImageFiles
-from fasthash.data.sources.source import Source, Standardisation
+from fasthash.data.sources.source import Reading, Source, Standardisation
 from fasthash.data.sources.views import StoredViews
 
 __all__ = [
     "ArraySource",
     "ImageFiles",
+    "Reading",
     "Source",
     "Standardisation",
     "StoredViews",

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fasthash.data.sources.source import Source
+from fasthash.data.sources.source import Reading, Source
 
 # A digest reads arrays of up to this many bytes whole, and as many bytes of larger ones, in blocks of their rows.
 DIGEST_BYTES, DIGEST_BLOCKS = 2**26, 64
@@ -67,6 +67,11 @@ class ArraySource(Source):
             x = x.add_(self._offset)
         return x.permute(0, 3, 1, 2).contiguous() if self._channels_last else x
 
+    @property
+    def reading(self) -> Reading:
+        """See `Source.reading`."""
+        return Reading(_kind(self._x) == "uint8", self._scale, self._offset, self._channels_last)
+
     def digest(self) -> str:
         """See `ArraySource`."""
         head = (_kind(self._x), tuple(self._x.shape), self._scale, self._offset, self._channels_last)
@@ -83,9 +88,19 @@ class ArraySource(Source):
         return state.hexdigest()
 
 
-def as_source(x: Any) -> Source:
-    """A source as it is, or one over a tensor or array, as `ArraySource` reads it."""
-    return x if isinstance(x, Source) else ArraySource(x)
+def as_source(x: Any, reading: Reading | None = None) -> Source:
+    """A source as it is, or one over a tensor or array, as `ArraySource` reads it.
+
+    Args:
+        x: a source, tensor or array.
+        reading: how tensors and arrays of its kind (uint8 or floating) are read; None, and for those of the other
+            kind: by the defaults of `ArraySource`.
+    """
+    if isinstance(x, Source):
+        return x
+    if reading is None or not isinstance(x, (Tensor, np.ndarray)) or (_kind(x) == "uint8") != reading.uint8:
+        return ArraySource(x)
+    return ArraySource(x, scale=reading.scale, offset=reading.offset, channels_last=reading.channels_last)
 
 
 def _kind(x: Tensor | NDArray[Any]) -> str:

@@ -13,6 +13,23 @@ import torch
 from torch import Tensor
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the values of an array become items: value * scale + offset as float32.
+
+    Attributes:
+        uint8: whether the values are uint8; floating if not.
+        scale: factor of each value.
+        offset: added after that.
+        channels_last: images lie as (height, width, channels), and are read as (channels, height, width).
+    """
+
+    uint8: bool
+    scale: float
+    offset: float
+    channels_last: bool
+
+
 class Source(ABC):
     """Items in a fixed order, any of them at any time; nothing is held that need not be.
 
@@ -50,6 +67,11 @@ class Source(ABC):
     @property
     def standardisation(self) -> Standardisation | None:
         """What was done to the items and must be done to others that are encoded beside them."""
+        return None
+
+    @property
+    def reading(self) -> Reading | None:
+        """How the items are read where they are rows of an array; None = they are not."""
         return None
 
     def blocks(self, rows: Tensor | None = None, *, size: int = 1024, view: int = 0) -> Iterator[Tensor]:
@@ -146,6 +168,10 @@ class _Standardised(Source):
     def standardisation(self) -> Standardisation:
         return self._standardisation
 
+    @property
+    def reading(self) -> Reading | None:
+        return self._source.reading
+
     def take(self, index: Tensor, *, view: int | Tensor = 0, seeds: Tensor | None = None) -> Tensor:
         x = self._source.take(index, view=view, seeds=seeds)
         return x.sub_(self._standardisation.mean.to(x.device)).div_(self._standardisation.deviation.to(x.device))
@@ -170,6 +196,10 @@ class _Selected(Source):
     @property
     def standardisation(self) -> Standardisation | None:
         return self._source.standardisation
+
+    @property
+    def reading(self) -> Reading | None:
+        return self._source.reading
 
     def take(self, index: Tensor, *, view: int | Tensor = 0, seeds: Tensor | None = None) -> Tensor:
         return self._source.take(self._rows[index], view=view, seeds=seeds)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fasthash.data.sources.arrays import as_source
-from fasthash.data.sources.source import Source
+from fasthash.data.sources.source import Reading, Source
 
 
 class StoredViews(Source):
@@ -58,6 +58,11 @@ class StoredViews(Source):
             drawn = None if seeds is None else seeds[here]
             x[here] = self._sources[number].take(index[here], seeds=drawn).to(x.device)
         return x
+
+    @property
+    def reading(self) -> Reading | None:
+        """See `Source.reading`; of the plain view."""
+        return self._sources[0].reading
 
     def digest(self) -> str:
         """Of the digests of the sources, in order."""
