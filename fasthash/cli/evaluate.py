@@ -69,9 +69,10 @@ def evaluate_run(
     """Encode the queries and the database of a run again, evaluate, print and write.
 
     Raises:
-        ValueError: no run folder of `fasthash train`, or one of the `others` is given, which a run decides itself.
+        ValueError: no run folder of `fasthash train`, data that are not those it was trained on, or one of the `others`
+            is given, which a run decides itself.
     """
-    from fasthash.cli.recipe import open_split, read_recipe, report_on
+    from fasthash.cli.recipe import check_data, open_split, read_recipe, report_on, training_set
     from fasthash.training import Run
 
     for name, value in others.items():
@@ -79,7 +80,9 @@ def evaluate_run(
             raise ValueError(f"evaluate: --run: expected no {name} beside it, got some")
     recipe = read_recipe("evaluate: --run", Path(folder))
     dataset, split = open_split(recipe.data, recipe.training.seed)
-    output(report_on(Run(folder), dataset, split, which=which, **options))
+    run = Run(folder)
+    check_data("evaluate: --run", run, training_set(recipe, dataset, split))
+    output(report_on(run, dataset, split, which=which, **options))
 
 
 def read_all(command: str, files: tuple[str, str, str, str]) -> list[Any]:

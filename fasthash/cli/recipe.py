@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from fasthash import training
-from fasthash.data import Dataset, Split, draw_split, keep_labelled, make_split, open_dataset
+from fasthash.data import Dataset, Split, TrainingSet, draw_split, keep_labelled, make_split, open_dataset
 from fasthash.data.splits.draw import hold_out
 from fasthash.evaluation import RetrievalReport
 from fasthash.methods import Method, create
@@ -161,6 +161,25 @@ def read_recipe(where: str, folder: Path) -> Recipe:
     if not (folder / RECIPE).is_file():
         raise ValueError(f"{where}: expected a run folder of `fasthash train`, with its {RECIPE}, got {str(folder)!r}")
     return Recipe.read(folder / RECIPE)
+
+
+def training_set(recipe: Recipe, dataset: Dataset, split: Split) -> TrainingSet:
+    """What training may read."""
+    return TrainingSet.from_split(dataset.source, dataset.labels, split, standardise=recipe.data.standardise)
+
+
+def check_data(where: str, run: training.Run, data: TrainingSet) -> None:
+    """Refuse data that are not those of a run; errors begin with `where`.
+
+    Raises:
+        ValueError: other items, labels or another split than the run was trained on.
+    """
+    trained, found = run.config()["items"]["digest"], data.digest()
+    if found != trained:
+        raise ValueError(
+            f"{where}: expected the items, labels and split that {str(run.path)!r} was trained on (digest {trained}), "
+            f"got others (digest {found}): its data have changed since"
+        )
 
 
 def report_on(run: training.Run, dataset: Dataset, split: Split, **options: Any) -> RetrievalReport:

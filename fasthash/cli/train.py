@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fasthash import methods, training
-from fasthash.cli.recipe import RECIPE, DataOptions, Recipe, open_split, read_recipe, report_on
-from fasthash.data import TrainingSet
+from fasthash.cli.recipe import RECIPE, DataOptions, Recipe, open_split, read_recipe, report_on, training_set
 
 USAGE = """fasthash train METHOD [options]
        fasthash train --config FILE.yaml [options]
@@ -138,7 +137,7 @@ def _fit(recipe: Recipe, report: bool) -> None:
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     if first:
         print(split, flush=True)
-    data = TrainingSet.from_split(dataset.source, dataset.labels, split, standardise=recipe.data.standardise)
+    data = training_set(recipe, dataset, split)
     validation = None
     if len(split.validation):
         validation = training.Validation.from_split(data.source, dataset.labels, split)

@@ -115,7 +115,7 @@ def test_encode_by_signs(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.npy", "x.npz"]
 
 
-def test_ones_own_features(tmp_path):
+def test_ones_own_features(refused, tmp_path):
     generator = np.random.default_rng(0)
     labels = np.arange(600) % 3
     x = (generator.standard_normal((600, 12)) + 3 * np.eye(3, 12)[labels]).astype(np.float32)
@@ -127,6 +127,11 @@ def test_ones_own_features(tmp_path):
     config = training.Run(tmp_path / "mine").config()
     assert (config["items"]["labelled"], config["items"]["unlabelled"]) == (30, 450)
     assert training.Run(tmp_path / "mine").best is not None
+    x[0] += 1
+    np.savez(tmp_path / "mine.npz", features=x, labels=labels)
+    code, said = refused("evaluate", "--run", "mine")
+    assert code == 1
+    assert "evaluate: --run: expected the items, labels and split that 'mine' was trained on" in said
 
 
 def test_ctrl_c_says_how_to_go_on(trained):
