@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; what Python would still flush must go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, TypeError, ImportError, OSError) as error:
+    except (ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
         sys.exit(f"fasthash: {error}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if not error.args:  # `fit` has told its own
+            print("fasthash: stopped", file=sys.stderr)
         sys.exit(130)

@@ -56,7 +56,7 @@ def fit(
             and `load` must be given one like it.
         progress: what shows the run; None = a bar on a terminal, else lines.
         attach: texts by file name, put into the folder beside what `fit` writes.
-        resume_hint: how to go on, for the message of Ctrl-C.
+        resume_hint: how to go on, for the messages of Ctrl-C and of a folder that holds a run.
 
     Returns:
         The run folder.
@@ -109,7 +109,7 @@ def fit(
         add_average(method, modules, config.ema)
 
     description = describe(method, data, config, own_network=own_network, validation=validation, ranks=ranks.count)
-    run = find_run(config, description) if ranks.writes else Run(config.folder)
+    run = find_run(config, description, resume_hint) if ranks.writes else Run(config.folder)
     start, rest = Cursor(stages[0][0]), dict[str, Any]()
     saved = ranks.first(latest_checkpoint(run.checkpoints) if config.resume else None)
     if saved:
@@ -120,6 +120,7 @@ def fit(
         fabric.strategy.precision.load_state_dict(rest["precision"])
         _check_threads(rest["threads"], fabric.device)
 
+    progress = progress or default_progress(method.name)
     keeper = Keeper(
         run,
         config,
@@ -128,7 +129,7 @@ def fit(
         optimisers,
         ranks,
         fabric.strategy.precision,
-        progress or default_progress(method.name),
+        progress,
         validation=validation,
         saved=rest,
         start=lambda: write_start(run, description, data, ranks.count, attach or {}),
@@ -142,7 +143,10 @@ def fit(
         except EarlyStop:
             keeper.finish(None)
         if keeper.interrupt.asked:
-            raise KeyboardInterrupt(f"stopped at the end; the run in {str(run.path)!r} is complete")
+            message = f"stopped at the end; the run in {str(run.path)!r} is complete"
+            if ranks.writes:
+                progress.note(message)
+            raise KeyboardInterrupt(message)
     ranks.any(False)  # waits until the folder is whole for all
     return run
 

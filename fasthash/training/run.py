@@ -168,8 +168,13 @@ def describe(
     return plain
 
 
-def find_run(config: Config, description: Mapping[str, Any]) -> Run:
+def find_run(config: Config, description: Mapping[str, Any], hint: str) -> Run:
     """The run folder, to be made or to be resumed; nothing is written.
+
+    Args:
+        config: of the run to be.
+        description: what its config.json will hold.
+        hint: how to resume, for the message.
 
     Raises:
         FileExistsError: the folder holds a run and resume is off.
@@ -178,9 +183,10 @@ def find_run(config: Config, description: Mapping[str, Any]) -> Run:
     run = Run(config.folder)
     present = [name for name in ("config.json", "metrics.jsonl", "checkpoints") if (run.path / name).exists()]
     if present and not config.resume:
+        # Not begun anew unasked, even without a checkpoint: another process may be at its first steps there.
+        kept = "" if latest_checkpoint(run.checkpoints) else ", with no checkpoint yet, which starts again if resumed"
         raise FileExistsError(
-            f"fit: config.folder {str(run.path)!r} holds a run; choose another, or resume it with resume=True "
-            f"(there is {present[0]})"
+            f"fit: config.folder {str(run.path)!r} holds a run{kept} (there is {present[0]}); choose another, or {hint}"
         )
     if "config.json" in present:
         before = run.config()

@@ -223,3 +223,16 @@ def test_errors_of_encode(refused, tmp_path):
         assert code == 1
         assert message in said
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_a_loss_that_is_no_number_is_one_line(refused, tmp_path):
+    x = np.full((60, 8), np.nan, np.float32)
+    np.savez(tmp_path / "x.npz", features=x, labels=np.arange(60) % 3)
+    arguments = ("dpsh", "--data", "features", "--root", "x.npz", "--labels", "20", "--queries", "9", "--out", "run")
+    sizes = ("--batch-size", "16", "--labelled", "8")
+    code, said = refused("train", *arguments, *sizes)
+    assert code == 1
+    assert "fasthash: fit: " in said
+    code, said = refused("train", *arguments, *sizes)
+    assert code == 1
+    assert "or fasthash train --resume run goes on" in said

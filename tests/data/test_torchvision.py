@@ -78,3 +78,8 @@ def test_data_sets_of_torchvision(tmp_path):
 def test_names_that_torchvision_does_not_have(tmp_path):
     with pytest.raises(ValueError, match="open_dataset: name: expected torchvision/NAME of a data set that it has"):
         open_dataset("torchvision/Nothing", tmp_path)
+
+
+def test_files_that_are_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="open_dataset: root: expected the files of CIFAR10, got "):
+        open_dataset("torchvision/CIFAR10", tmp_path)

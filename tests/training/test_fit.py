@@ -94,7 +94,7 @@ def test_same_seed_same_weights(digits, run, tmp_path):
 
 def test_folders_are_not_overwritten_and_resume_must_fit(digits, run):
     method, items, folder = run.method(), digits[3], str(run.path)
-    with pytest.raises(FileExistsError, match=r"fit: config\.folder .* holds a run; .*resume=True"):
+    with pytest.raises(FileExistsError, match=r"fit: config\.folder .* holds a run .*resume=True"):
         fit(method, items, Config(folder), progress=Silent())
     with pytest.raises(ValueError, match=r"fit: to resume .*, options\.w_max must be None, got 3\.0"):
         fit(dataclasses.replace(method, w_max=3.0), items, Config(folder, resume=True), progress=Silent())

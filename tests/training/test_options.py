@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -203,3 +205,30 @@ def test_tensorboard_that_is_missing_is_told_before_anything_starts(tmp_path, mo
     with pytest.raises(ImportError, match=r"Config: tensorboard .*pip install 'fasthash\[tensorboard\]'"):
         run_of(tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_in_a_closed_form_that_is_all_is_told(tmp_path, monkeypatch):
+    solve = methods.LSH.solve
+    monkeypatch.setattr(methods.LSH, "solve", lambda *given: (signal.raise_signal(signal.SIGINT), solve(*given)))
+    notes, progress = [], Silent()
+    progress.note = notes.append
+    with pytest.raises(KeyboardInterrupt, match=r"stopped at the end; the run in .*/run' is complete"):
+        fit(methods.create("lsh", bits=12), items(), Config(str(tmp_path / "run")), progress=progress)
+    assert len(notes) == 1
+    assert notes[0].startswith("stopped at the end")
+    assert Run(tmp_path / "run").finished
+
+
+def test_a_run_that_came_to_no_checkpoint_says_how_it_starts_again(tmp_path):
+    x = torch.full((60, 10), torch.nan)
+    nothing = TrainingSet(x, torch.arange(60) % 3, labelled=range(20), unlabelled=range(20, 60))
+    method, config = methods.create("dpsh", **SMALL), Config(str(tmp_path / "run"), accelerator="cpu", log_every=2)
+    with pytest.raises(FloatingPointError, match="is nan at step 2"):
+        fit(method, nothing, config, progress=Silent())
+    message = (
+        r"holds a run, with no checkpoint yet, which starts again if resumed \(there is .*\); choose another, or type"
+    )
+    with pytest.raises(FileExistsError, match=message):
+        fit(method, nothing, config, progress=Silent(), resume_hint="type this")
+    with pytest.raises(FloatingPointError, match="is nan at step 2"):
+        fit(method, nothing, replace(config, resume=True), progress=Silent())

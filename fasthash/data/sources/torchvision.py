@@ -73,6 +73,7 @@ def find_parts(name: str, root: File) -> list[Any]:
     """The training and test part of a data set of torchvision, or all of it where it has no parts.
 
     Raises:
+        FileNotFoundError: the data set does not lie there whole.
         ImportError: torchvision is missing.
         ValueError: it has no data set of this name.
     """
@@ -84,11 +85,15 @@ def find_parts(name: str, root: File) -> list[Any]:
     if made is None:
         raise ValueError(f"open_dataset: name: expected torchvision/NAME of a data set that it has, got {name!r}")
     options = inspect.signature(made).parameters
+    parts: list[dict[str, Any]] = [{}]
     if "train" in options:
-        return [made(root, train=True), made(root, train=False)]
-    if "split" in options:
-        return [made(root, split="train"), made(root, split="test")]
-    return [made(root)]
+        parts = [{"train": True}, {"train": False}]
+    elif "split" in options:
+        parts = [{"split": "train"}, {"split": "test"}]
+    try:
+        return [made(root, **part) for part in parts]
+    except RuntimeError as error:  # what torchvision raises for files that are missing or not whole
+        raise FileNotFoundError(f"open_dataset: root: expected the files of {name}, got {root!r}: {error}") from error
 
 
 def _labels(part: Any) -> NDArray[np.int64]:
