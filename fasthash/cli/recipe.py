@@ -107,6 +107,7 @@ class Recipe:
         """From a YAML file; what it leaves out stays at its default.
 
         Raises:
+            TypeError: a value of another kind.
             ValueError: no such file, no YAML, or unknown keys.
         """
         where = f"train: --config {str(path)!r}"
@@ -121,10 +122,12 @@ class Recipe:
             raise ValueError(
                 f"{where}: expected the keys method, preset, options, data, training, got {', '.join(sorted(unknown))}"
             )
-        parts = {name: found.get(name) or {} for name in ("options", "data", "training")}
+        parts = {name: {} if found.get(name) is None else found[name] for name in ("options", "data", "training")}
         for name, part in parts.items():
             if not isinstance(part, dict):
                 raise ValueError(f"{where}: {name}: expected a mapping, got {part!r}")
+        if not isinstance(found.get("preset"), str | None):
+            raise TypeError(f"{where}: preset: expected a text, got {found['preset']!r}")
         return cls(
             create(found["method"], preset=found.get("preset"), **parts["options"]),
             from_mapping(DataOptions, parts["data"], f"{where}: data"),

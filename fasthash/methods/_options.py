@@ -74,5 +74,16 @@ def check_choice(owner: str, choices: Sequence[Any], **options: Any) -> None:
             raise ValueError(f"{owner}: {name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
+def check_bool(owner: str, **options: Any) -> None:
+    """Options must be True or False.
+
+    Raises:
+        TypeError: one is not.
+    """
+    for name, value in options.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{owner}: {name} must be True or False, got {value!r}")
+
+
 def _is_a(kind: type, value: Any) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)

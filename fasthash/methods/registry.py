@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
+from fasthash.methods._kinds import checked
 from fasthash.methods.method import Method
 from fasthash.methods.presets import preset_options
 
@@ -69,8 +70,8 @@ def create(name: str, *, preset: str | None = None, **options: Any) -> Method:
         **options: fields of the method's dataclass; nested ones also as mappings, as they stand in a run's config.json.
 
     Raises:
-        TypeError: an option the method does not have.
-        ValueError: no method or no preset of this name.
+        TypeError: an option the method does not have, or a value of another kind.
+        ValueError: no method or no preset of this name, or a value out of range.
 
     Example:
         >>> from fasthash import methods
@@ -96,7 +97,8 @@ def from_mapping(kind: type[Any], options: dict[str, Any], where: str, *, start:
             default of its field, which a method may have changed.
 
     Raises:
-        TypeError: a key that is no field; it begins with `where`.
+        TypeError: a key that is no field, or a value of another kind than its hint; it begins with `where`.
+        ValueError: a value that is none of the choices of its hint.
     """
     hints = get_type_hints(kind)
     known = {field.name: field for field in dataclasses.fields(kind) if field.init}
@@ -104,10 +106,12 @@ def from_mapping(kind: type[Any], options: dict[str, Any], where: str, *, start:
     for key, value in options.items():
         if key not in known:
             raise TypeError(f"{where} has the options {list(known)}, got {key!r}")
-        if isinstance(value, dict) and dataclasses.is_dataclass(hints[key]):
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint) and not isinstance(value, cast(type, hint)):
+            if not isinstance(value, dict):
+                raise TypeError(f"{where}.{key}: expected a mapping, got {value!r}")
             factory = known[key].default_factory
             nested = None if factory is dataclasses.MISSING else factory()
-            value = from_mapping(hints[key], value, f"{where}.{key}", start=nested)
-        # JSON has lists only; options are immutable.
-        values[key] = tuple(value) if isinstance(value, list) else value
+            value = from_mapping(cast(type, hint), value, f"{where}.{key}", start=nested)
+        values[key] = checked(hint, value, f"{where}.{key}")
     return kind(**values) if start is None else dataclasses.replace(start, **values)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from fasthash.methods._options import check_choice, check_count, check_range
+from fasthash.methods._options import check_bool, check_choice, check_count, check_range
 from fasthash.ops import has_cuda_kernels
 
 
@@ -57,6 +57,7 @@ class Config:
         check_count("Config", 0, seed=self.seed)
         check_count("Config", 1, devices=self.devices, validate_every=self.validate_every, patience=self.patience)
         check_count("Config", 1, log_every=self.log_every, checkpoint_every=self.checkpoint_every)
+        check_bool("Config", resume=self.resume, tensorboard=self.tensorboard)
         check_range("Config", "(0, inf)", clip=self.clip)
         check_range("Config", "(0, 1)", ema=self.ema)
 

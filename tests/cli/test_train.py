@@ -201,7 +201,13 @@ def test_errors_leave_nothing(refused, tmp_path, arguments, code, message):
         ("method: dpsh\ndata: {items: {lable: x}}", "data.items has the options"),
         ("method: dpsh\nnet: {}", "expected the keys method, preset, options, data, training, got net"),
         ("- 1", "expected a mapping with the key method, got list"),
+        ("method: dpsh\noptions: {network: cnn}", "create: dpsh.network: expected a mapping, got 'cnn'"),
+        ("method: dpsh\noptions: {optimiser: []}", "create: dpsh.optimiser: expected a mapping, got []"),
+        ("method: dpsh\ndata: {items: {lists: a.txt}}", "data.items.lists: expected a list, each a text, got 'a.txt'"),
+        ("method: dpsh\ntraining: {tensorboard: 1}", "training.tensorboard: expected true or false, got 1"),
+        ("method: dpsh\npreset: []", "preset: expected a text, got []"),
         ("method: [", "expected a YAML file"),
+        ("method: dpsh\noptions: []", "options: expected a mapping, got []"),
         ("method: dpsh\noptions: 3", "options: expected a mapping, got 3"),
     ],
 )
@@ -228,7 +234,7 @@ def test_errors_of_encode(refused, tmp_path):
 def test_a_loss_that_is_no_number_is_one_line(refused, tmp_path):
     x = np.full((60, 8), np.nan, np.float32)
     np.savez(tmp_path / "x.npz", features=x, labels=np.arange(60) % 3)
-    arguments = ("dpsh", "--data", "features", "--root", "x.npz", "--labels", "20", "--queries", "9", "--out", "run")
+    arguments = ("dpsh", "--data", "features", "--root", "x.npz", "--labels", "21", "--queries", "9", "--out", "run")
     sizes = ("--batch-size", "16", "--labelled", "8")
     code, said = refused("train", *arguments, *sizes)
     assert code == 1

@@ -131,6 +131,12 @@ def test_options_out_of_range(wrong, message):
         Config("runs/x", **wrong)
 
 
+def test_switches_are_true_or_false():
+    for name in ("resume", "tensorboard"):
+        with pytest.raises(TypeError, match=f"Config: {name} must be True or False, got 'no'"):
+            Config("runs/x", **{name: "no"})
+
+
 def test_a_run_of_other_options_is_not_resumed(tmp_path):
     run_of(tmp_path / "run", ema=0.9)
     for changed, name in (({"ema": 0.8}, "ema"), ({"ema": 0.9, "clip": 1.0}, "clip")):
