@@ -127,7 +127,7 @@ class Recipe:
             if not isinstance(part, dict):
                 raise ValueError(f"{where}: {name}: expected a mapping, got {part!r}")
         if not isinstance(found.get("preset"), str | None):
-            raise TypeError(f"{where}: preset: expected a text, got {found['preset']!r}")
+            raise TypeError(f"{where}: preset must be a text, got {found['preset']!r}")
         return cls(
             create(found["method"], preset=found.get("preset"), **parts["options"]),
             from_mapping(DataOptions, parts["data"], f"{where}: data"),

@@ -27,7 +27,7 @@ def checked(hint: Any, value: Any, where: str) -> Any:
         >>> checked(tuple[int, ...], 64, "widths")
         Traceback (most recent call last):
         ...
-        TypeError: widths: expected a list, each a whole number, got 64
+        TypeError: widths must be a list, each a whole number, got 64
     """
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
@@ -47,15 +47,15 @@ def checked(hint: Any, value: Any, where: str) -> Any:
 
 
 def _checked_plain(kind: type, value: Any, where: str) -> Any:
-    if kind in (bool, str):
-        if isinstance(value, kind):
+    if isinstance(value, bool) or kind in (bool, str):  # True is a whole number to Python, not to users
+        if type(value) is kind or (kind is str and isinstance(value, str)):
             return value
     elif kind is float and isinstance(value, str):
         try:
             return float(value)
         except ValueError:
             pass
-    elif isinstance(value, Real if kind is float else Integral) and not isinstance(value, bool):
+    elif isinstance(value, Real if kind is float else Integral):
         return value
     raise _kind_error(kind, value, where, TypeError)
 
@@ -72,7 +72,7 @@ def _checked_tuple(hint: Any, parts: tuple[Any, ...], value: Any, where: str) ->
 
 
 def _kind_error(hint: Any, value: Any, where: str, kind: type[Exception]) -> Exception:
-    return kind(f"{where}: expected {_words(hint)}, got {value!r}")
+    return kind(f"{where} must be {_words(hint)}, got {value!r}")
 
 
 def _words(hint: Any) -> str:

@@ -109,7 +109,7 @@ def from_mapping(kind: type[Any], options: dict[str, Any], where: str, *, start:
         hint = hints[key]
         if dataclasses.is_dataclass(hint) and not isinstance(value, cast(type, hint)):
             if not isinstance(value, dict):
-                raise TypeError(f"{where}.{key}: expected a mapping, got {value!r}")
+                raise TypeError(f"{where}.{key} must be a mapping, got {value!r}")
             factory = known[key].default_factory
             nested = None if factory is dataclasses.MISSING else factory()
             value = from_mapping(cast(type, hint), value, f"{where}.{key}", start=nested)

@@ -48,32 +48,32 @@ def test_errors_name_what_is_known():
         methods.create("dpsh", w_max=1.0)
     with pytest.raises(TypeError, match=r"create: dpsh\.perturbation has the options .*got 'blur'"):
         methods.create("dpsh", perturbation={"blur": 1})
-    with pytest.raises(ValueError, match=r"create: pts3h\.sup: expected one of 'dpsh', 'dsh', 'balanced', got 'csq'"):
+    with pytest.raises(ValueError, match=r"create: pts3h\.sup must be one of 'dpsh', 'dsh', 'balanced', got 'csq'"):
         methods.create("pts3h", sup="csq")
-    with pytest.raises(ValueError, match=r"create: pts3h\.graph_loss: expected one of .* got 'hinge'"):
+    with pytest.raises(ValueError, match=r"create: pts3h\.graph_loss must be one of .* got 'hinge'"):
         methods.create("pts3h", graph_loss="hinge")
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"bits": "16"}, TypeError, r"\.bits: expected a whole number, got '16'"),
-        ({"bits": 16.0}, TypeError, r"\.bits: expected a whole number, got 16\.0"),
-        ({"bits": True}, TypeError, r"\.bits: expected a whole number, got True"),
-        ({"epochs": "many"}, TypeError, r"\.epochs: expected a number, got 'many'"),
-        ({"network": "cnn"}, TypeError, r"\.network: expected a mapping, got 'cnn'"),
-        ({"optimiser": []}, TypeError, r"\.optimiser: expected a mapping, got \[\]"),
-        ({"network": {"backbone": 3}}, TypeError, r"\.network\.backbone: expected a text, got 3"),
-        ({"network": {"widths": 64}}, TypeError, r"\.network\.widths: expected a list, each a whole number, got 64"),
+        ({"bits": "16"}, TypeError, r"\.bits must be a whole number, got '16'"),
+        ({"bits": 16.0}, TypeError, r"\.bits must be a whole number, got 16\.0"),
+        ({"bits": True}, TypeError, r"\.bits must be a whole number, got True"),
+        ({"epochs": "many"}, TypeError, r"\.epochs must be a number, got 'many'"),
+        ({"network": "cnn"}, TypeError, r"\.network must be a mapping, got 'cnn'"),
+        ({"optimiser": []}, TypeError, r"\.optimiser must be a mapping, got \[\]"),
+        ({"network": {"backbone": 3}}, TypeError, r"\.network\.backbone must be a text, got 3"),
+        ({"network": {"widths": 64}}, TypeError, r"\.network\.widths must be a list, each a whole number, got 64"),
         (
             {"network": {"widths": "64"}},
             TypeError,
-            r"\.network\.widths: expected a list, each a whole number, got '64'",
+            r"\.network\.widths must be a list, each a whole number, got '64'",
         ),
-        ({"network": {"widths": [64, "x"]}}, TypeError, r"\.network\.widths\[1\]: expected a whole number, got 'x'"),
-        ({"network": {"head": ["mlp"]}}, TypeError, r"\.network\.head: expected one of 'linear', 'mlp', got"),
-        ({"perturbation": {"flip": "no"}}, TypeError, r"\.perturbation\.flip: expected true or false, got 'no'"),
-        ({"batch_size": None}, TypeError, r"\.batch_size: expected a whole number, got None"),
+        ({"network": {"widths": [64, "x"]}}, TypeError, r"\.network\.widths\[1\] must be a whole number, got 'x'"),
+        ({"network": {"head": ["mlp"]}}, TypeError, r"\.network\.head must be one of 'linear', 'mlp', got"),
+        ({"perturbation": {"flip": "no"}}, TypeError, r"\.perturbation\.flip must be true or false, got 'no'"),
+        ({"batch_size": None}, TypeError, r"\.batch_size must be a whole number, got None"),
     ],
 )
 def test_values_of_another_kind(options, error, message):

@@ -251,7 +251,7 @@ def test_both_heads_move_at_the_rate_of_the_heads():
     ],
 )
 def test_options_are_checked_when_the_method_is_made(options, message):
-    with pytest.raises(ValueError, match=f"SSDH: {message}"):
+    with pytest.raises(ValueError, match=rf"(SSDH: |create: ssdh\.){message}"):
         ssdh(**options)
 
 
