@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import yaml
 
 from fasthash import training
-from fasthash.data import Dataset, Split, TrainingSet, draw_split, keep_labelled, make_split, open_dataset
+from fasthash.data import Dataset, Split, TrainingSet, array_names, draw_split, keep_labelled, make_split, open_dataset
 from fasthash.data.splits.draw import hold_out
 from fasthash.evaluation import RetrievalReport
 from fasthash.methods import Method, create
@@ -101,6 +102,28 @@ class Recipe:
         }
         text: str = yaml.safe_dump(_plain(whole), sort_keys=False)
         return text
+
+    def with_absolute_paths(self) -> Recipe:
+        """The same, with every path absolute: what a run folder keeps, so that the run goes on from any place.
+
+        Raises:
+            FileNotFoundError, ValueError: a root that is no file of arrays, where it should be one.
+        """
+        data, items = self.data, self.data.items
+        if data.root is not None:
+            keys = array_names(data.root) if data.data == "features" else ()
+            items = dataclasses.replace(
+                items,
+                labels=None if items.labels is None else _absolute(items.labels, keys),
+                views=tuple(_absolute(view, keys) for view in items.views),
+                lists=tuple(_absolute(file) for file in items.lists),
+            )
+            data = dataclasses.replace(data, root=_absolute(data.root), items=items)
+        method, weights = self.method, self.method.network.weights_file
+        if weights is not None:
+            network = dataclasses.replace(method.network, weights=_absolute(weights))
+            method = dataclasses.replace(method, network=network)
+        return dataclasses.replace(self, method=method, data=data)
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
@@ -220,6 +243,11 @@ def _draw(dataset: Dataset, options: DataOptions, seed: int) -> Split:
         seed=seed,
         name=dataset.name,
     )
+
+
+def _absolute(name: str, keys: Sequence[str] = ()) -> str:
+    """The absolute path of FILE, or FILE:KEY; a key of the data's own file stays."""
+    return name if name in keys else str(Path(name).absolute())
 
 
 def _plain(value: Any) -> Any:

@@ -122,7 +122,7 @@ def _train(recipe: Recipe, report: bool) -> None:
         data = recipe.data.data.replace("/", "-")
         name = f"{recipe.method.name}-{data}-{recipe.method.bits}-{config.seed}"
         recipe = dataclasses.replace(recipe, training=dataclasses.replace(config, folder=str(Path("runs") / name)))
-    _fit(recipe, report)
+    _fit(recipe.with_absolute_paths(), report)
 
 
 def _resume(folder: Path, report: bool) -> None:

@@ -88,6 +88,11 @@ class NetworkConfig:
         if (self.weights or "").startswith(DOWNLOAD) and not self.backbone.startswith(_LIBRARIES):
             raise ValueError(f"NetworkConfig: weights of {self.backbone!r} must be a local file, got {self.weights!r}")
 
+    @property
+    def weights_file(self) -> str | None:
+        """The local file that `weights` names; None = it names none."""
+        return None if self.weights is None or self.weights.startswith(DOWNLOAD) else self.weights
+
 
 def build_network(config: NetworkConfig, shape: tuple[int, ...], bits: int, *, pretrained: bool = True) -> HashNetwork:
     """The network of a config for items of this shape; weights come from torch's global generator, or from a file.

@@ -16,7 +16,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from fasthash import data, methods, pack, training
-from fasthash.cli import main
+from fasthash.cli import main, recipe
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "fasthash"
 SMALL = ("--preset", "digits", "--bits", "16", "--epochs", "3")
@@ -69,8 +69,8 @@ def test_a_run_holds_its_recipe_and_its_report(trained):
 
 def test_the_recipe_gives_the_same_codes_again(trained):
     folder, _ = trained
-    recipe = folder / "runs" / "first" / "recipe.yaml"
-    result = run("train", "--config", str(recipe), "--out", "runs/again", "--no-report", folder=folder)
+    kept = folder / "runs" / "first" / "recipe.yaml"
+    result = run("train", "--config", str(kept), "--out", "runs/again", "--no-report", folder=folder)
     assert result.returncode == 0, result.stderr
     images, _ = data.load_digits()
     codes = [training.load(folder / "runs" / name).encode(images) for name in ("first", "again")]
@@ -119,16 +119,21 @@ def test_ones_own_features(refused, tmp_path):
     generator = np.random.default_rng(0)
     labels = np.arange(600) % 3
     x = (generator.standard_normal((600, 12)) + 3 * np.eye(3, 12)[labels]).astype(np.float32)
-    np.savez(tmp_path / "mine.npz", features=x, labels=labels)
-    arguments = ("--data", "features", "--root", "mine.npz", "--labels", "60", "--queries", "90", "--validation", "30")
+    np.savez(tmp_path / "mine.npz", features=x, more=x + 0.1)
+    np.savez(tmp_path / "labels.npz", y=labels)
+    files = ("--root", "mine.npz", "--items.labels", "labels.npz:y", "--items.views", "more")
+    arguments = ("--data", "features", *files, "--labels", "60", "--queries", "90", "--validation", "30")
     options = ("--bits", "8", "--epochs", "5", "--batch-size", "32", "--labelled", "16", "--standardise")
     result = run("train", "pts3h", *arguments, *options, "--out", "mine", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     config = training.Run(tmp_path / "mine").config()
     assert (config["items"]["labelled"], config["items"]["unlabelled"]) == (30, 450)
     assert training.Run(tmp_path / "mine").best is not None
+    (tmp_path / "elsewhere").mkdir()
+    result = run("evaluate", "--run", "../mine", folder=tmp_path / "elsewhere")
+    assert result.returncode == 0, result.stderr
     x[0] += 1
-    np.savez(tmp_path / "mine.npz", features=x, labels=labels)
+    np.savez(tmp_path / "mine.npz", features=x, more=x + 0.1)
     code, said = refused("evaluate", "--run", "mine")
     assert code == 1
     assert "evaluate: --run: expected the items, labels and split that 'mine' was trained on" in said
@@ -242,3 +247,17 @@ def test_a_loss_that_is_no_number_is_one_line(refused, tmp_path):
     code, said = refused("train", *arguments, *sizes)
     assert code == 1
     assert "or fasthash train --resume run goes on" in said
+
+
+def test_paths_of_a_recipe_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", features=np.ones((3, 2)), y=np.arange(3))
+    items = recipe.ItemOptions(labels="y", views=("v.npz:more", "features"))
+    options = recipe.DataOptions("features", "x.npz", items)
+    network = {"backbone": "mobilenet_v2", "weights": "w.npz"}
+    found = recipe.Recipe(methods.create("dpsh", network=network), options).with_absolute_paths()
+    assert (found.data.root, found.method.network.weights) == (str(tmp_path / "x.npz"), str(tmp_path / "w.npz"))
+    assert (found.data.items.labels, found.data.items.views) == ("y", (str(tmp_path / "v.npz:more"), "features"))
+    lists = recipe.DataOptions("list", "images", recipe.ItemOptions(lists=("a.txt",)))
+    found = recipe.Recipe(methods.create("dpsh"), lists).with_absolute_paths()
+    assert found.data.items.lists == (str(tmp_path / "a.txt"),)
