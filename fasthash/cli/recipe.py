@@ -31,6 +31,7 @@ class ItemOptions:
         views: of features: keys or files of further views of the items.
         scale: of features: factor of uint8 values; default 1 / 255.
         offset: of features: added after it.
+        channels_last: of features: items are images (height, width, channels).
         lists: of list: text files of lines `path id` or `path 0 1 0 ...`.
         size: of folder and list: side to which images are scaled, pixels.
         channels: of folder and list: 3 or 1.
@@ -43,6 +44,7 @@ class ItemOptions:
     views: tuple[str, ...] = ()
     scale: float | None = None
     offset: float | None = None
+    channels_last: bool = False
     lists: tuple[str, ...] = ()
     size: int | None = None
     channels: int | None = None
@@ -51,7 +53,8 @@ class ItemOptions:
 
     def given(self) -> dict[str, Any]:
         """Those that are set, by name."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, ())}
+        values = dataclasses.asdict(self).items()
+        return {name: value for name, value in values if value is not False and value not in (None, ())}
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,11 @@ def _build_backbone(config: NetworkConfig, shape: tuple[int, ...], weights: str 
     name = config.backbone
     if name not in ("mlp", "identity") and len(shape) != 3:
         raise ValueError(f'build_network: shape of "{name}" must be (channels, height, width), got {shape}')
+    if name not in ("mlp", "identity") and shape[2] in (1, 3) and shape[0] not in (1, 3):
+        raise ValueError(
+            f'build_network: shape of "{name}" must be (channels, height, width), got {shape}; images that lie as '
+            "(height, width, channels) are read with channels_last=True"
+        )
     if name not in ("mlp", "identity", "cnn") and shape[0] != 3:
         raise ValueError(f'build_network: shape of "{name}" must be (3, height, width), got {shape}')
     download = weights[len(DOWNLOAD) :] if weights is not None and weights.startswith(DOWNLOAD) else None

@@ -261,3 +261,41 @@ def test_paths_of_a_recipe_become_absolute(tmp_path, monkeypatch):
     lists = recipe.DataOptions("list", "images", recipe.ItemOptions(lists=("a.txt",)))
     found = recipe.Recipe(methods.create("dpsh"), lists).with_absolute_paths()
     assert found.data.items.lists == (str(tmp_path / "a.txt"),)
+
+
+def test_images_with_the_channels_last(refused, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", images=images, y=np.arange(60) % 3)
+    data_options = (
+        "--data",
+        "features",
+        "--root",
+        "x.npz",
+        "--labels",
+        "21",
+        "--queries",
+        "9",
+        "--items.scale",
+        "0.01",
+    )
+    options = ("--network.backbone", "cnn", "--network.widths", "8", "--batch-size", "16", "--labelled", "8")
+    arguments = (
+        "train",
+        "dpsh",
+        *data_options,
+        *options,
+        "--bits",
+        "8",
+        "--epochs",
+        "1",
+        "--no-report",
+        "--out",
+        "run",
+    )
+    code, said = refused(*arguments)
+    assert code == 1
+    assert "images that lie as (height, width, channels) are read with channels_last=True" in said
+    main([*arguments, "--items.channels-last"])
+    main(["encode", "--run", "run", "--input", "x.npz:images", "--out", "codes.npy"])
+    source = data.ArraySource(images, scale=0.01, channels_last=True)
+    assert np.array_equal(np.load(tmp_path / "codes.npy"), training.load("run").encode(source))
