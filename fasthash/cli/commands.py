@@ -117,7 +117,10 @@ def evaluate(
     options = {"k": k, "radius": radius, "ties": ties, "gain": gain, "empty": empty, "relevance": relevance}
     output = Output(json, markdown, plots, strict)
     if run is not None:
-        evaluate_run(run, which, {"bits": bits, "codes and labels": any(files)}, options, output)
+        others = {"--bits": bits, "codes and labels": any(files), "features": query_features or database_features}
+        evaluate_run(run, which, others, options, output)
+    elif which is not None:
+        raise ValueError(f"evaluate: --which: expected a --run beside it, got {which} alone")
     else:
         evaluate_files(files, bits, (query_features, database_features), options, output)
 

@@ -26,6 +26,8 @@ def run(input: str, out: str, run: str | None, which: Literal["best", "last"] | 
     if x.ndim < 2:
         raise ValueError(f"encode: --input: expected one row an item, got shape {x.shape}")
     if run is None:
+        if which is not None:
+            raise ValueError(f"encode: --which: expected a --run beside it, got {which} alone")
         if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):
             raise ValueError(f"encode: --input: expected floats (n, bits), got {x.dtype} of shape {x.shape}")
         bits, encode = x.shape[1], pack

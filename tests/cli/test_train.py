@@ -228,6 +228,7 @@ def test_errors_of_encode(refused, tmp_path):
     for arguments, message in (
         (["--input", "x.npy", "--out", "c.npy"], "encode: --input: expected floats (n, bits), got int32"),
         (["--input", "x.npy", "--out", "c.txt"], "encode: --out: expected a name that ends in .npy or .safetensors"),
+        (["--input", "x.npy", "--out", "c.npy", "--which", "last"], "encode: --which: expected a --run beside it"),
         (["--input", "y.npy", "--out", "c.npy"], "encode: --input: expected a file, got 'y.npy'"),
     ):
         code, said = refused("encode", *arguments)
@@ -299,3 +300,18 @@ def test_images_with_the_channels_last(refused, tmp_path):
     main(["encode", "--run", "run", "--input", "x.npz:images", "--out", "codes.npy"])
     source = data.ArraySource(images, scale=0.01, channels_last=True)
     assert np.array_equal(np.load(tmp_path / "codes.npy"), training.load("run").encode(source))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--run", "x", "--query-features", "q.npy"], "evaluate: --run: expected no features beside it"),
+        (["--run", "x", "--database-features", "d.npy"], "evaluate: --run: expected no features beside it"),
+        (["--run", "x", "--bits", "8"], "evaluate: --run: expected no --bits beside it"),
+        (["--which", "last"], "evaluate: --which: expected a --run beside it, got last alone"),
+    ],
+)
+def test_options_that_do_not_go_together_in_evaluate(refused, arguments, message):
+    code, said = refused("evaluate", *arguments)
+    assert code == 1
+    assert message in said
