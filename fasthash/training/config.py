@@ -16,7 +16,7 @@ class Config:
     """How a method is trained; what is trained stands in the method.
 
     Attributes:
-        folder: the run folder.
+        folder: the run folder; empty = not said yet, which `fit` refuses.
         seed: of python, numpy, torch and all streams of the run.
         resume: go on from the folder's last checkpoint; without one, start.
         accelerator: "auto" takes a GPU if there is one and this build has the kernels for it.

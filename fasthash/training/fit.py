@@ -67,8 +67,9 @@ def fit(
         ImportError: lightning-fabric is missing, or TensorBoard where it is asked for.
         KeyboardInterrupt: Ctrl-C; the run can be resumed.
         TypeError: a stage whose step returns no mapping of losses.
-        ValueError: "16-mixed" on a CPU, a folder whose run had other options, a network of another width, patience
-            without validation, a running mean of a method that has its own, or a stage with too few batches.
+        ValueError: no folder named, "16-mixed" on a CPU, a folder whose run had other options, a network of another
+            width, patience without validation, a running mean of a method that has its own, or a stage with too few
+            batches.
 
     Example:
         >>> import tempfile
@@ -82,6 +83,8 @@ def fit(
         ...     training.load(run).encode(images[split.queries]).shape
         torch.Size([300, 4])
     """
+    if not config.folder:
+        raise ValueError("fit: config.folder must name a folder, got ''")
     if config.patience is not None and validation is None:
         raise ValueError("fit: validation must be given for config.patience, got None")
     if config.tensorboard:

@@ -238,3 +238,10 @@ def test_a_run_that_came_to_no_checkpoint_says_how_it_starts_again(tmp_path):
         fit(method, nothing, config, progress=Silent(), resume_hint="type this")
     with pytest.raises(FloatingPointError, match="is nan at step 2"):
         fit(method, nothing, replace(config, resume=True), progress=Silent())
+
+
+def test_a_run_needs_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"fit: config\.folder must name a folder, got ''"):
+        run_of("")
+    assert not any(tmp_path.iterdir())
