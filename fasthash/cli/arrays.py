@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fasthash.data import array_names, map_array
 from fasthash.ops import pack
 
 KINDS = (".npy", ".npz", ".safetensors")
 
 
-def read_array(command: str, argument: str, name: str) -> NDArray[Any]:
-    """The array behind a name such as ``codes.npy`` or ``codes.npz:queries``; .npy files are mapped, not read.
+def read_array(command: str, argument: str, name: str, *, mapped: bool = False) -> NDArray[Any]:
+    """The array behind a name such as ``codes.npy`` or ``codes.npz:queries``.
+
+    Arrays of .npy and .safetensors files are mapped, not read; those of .npz files, which are packed, only if `mapped`
+    says so: they are then unpacked into `data.cache_folder`.
 
     Raises:
         ValueError: no such file or key, a file of another kind, or one that cannot be read.
@@ -29,13 +33,11 @@ def read_array(command: str, argument: str, name: str) -> NDArray[Any]:
         if path.suffix == ".npy":
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             return array
-        if path.suffix == ".npz":
+        if path.suffix == ".npz" and not mapped:
             with np.load(path, allow_pickle=False) as arrays:
                 return np.asarray(arrays[_key(flag, list(arrays), key, path)])
-        from safetensors import safe_open
-
-        with safe_open(path, framework="np") as tensors:
-            return np.asarray(tensors.get_tensor(_key(flag, list(tensors.keys()), key, path)))
+        found = map_array(path, _key(flag, list(array_names(path)), key, path))
+        return found if isinstance(found, np.ndarray) else found.numpy()
     except _NoKeyError:
         raise
     except Exception as error:  # the readers raise many kinds, all of which mean the same to the user

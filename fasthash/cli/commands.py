@@ -43,7 +43,8 @@ def encode(
     Example: fasthash encode --input embeddings.npy --out codes.safetensors
     Example: fasthash encode --run runs/first --input images.npy --out codes.npy
 
-    Input is read in blocks; the output appears when it is whole.
+    Input is read in blocks (an array of a .npz file is unpacked for that, into the folder that FASTHASH_CACHE names);
+    the output appears when it is whole.
 
     Args:
         input: .npy, .npz or .safetensors file, FILE or FILE:KEY, one row an item. With a run, uint8 is read as its

@@ -22,7 +22,7 @@ def run(input: str, out: str, run: str | None, which: Literal["best", "last"] | 
     target = Path(out)
     if target.suffix not in (".npy", ".safetensors"):
         raise ValueError(f"encode: --out: expected a name that ends in .npy or .safetensors, got {out!r}")
-    x = read_array("encode", "input", input)
+    x = read_array("encode", "input", input, mapped=True)
     if x.ndim < 2:
         raise ValueError(f"encode: --input: expected one row an item, got shape {x.shape}")
     if run is None:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from fasthash import data, methods, pack, training
 from fasthash.cli import main, recipe
+from fasthash.cli.arrays import read_array
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "fasthash"
 SMALL = ("--preset", "digits", "--bits", "16", "--epochs", "3")
@@ -315,3 +316,18 @@ def test_options_that_do_not_go_together_in_evaluate(refused, arguments, message
     code, said = refused("evaluate", *arguments)
     assert code == 1
     assert message in said
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "safetensors"])
+def test_encode_maps_what_it_reads(tmp_path, monkeypatch, kind):
+    x = np.random.default_rng(0).standard_normal((30, 16)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", x=x)
+    save_file({"x": x}, tmp_path / "x.safetensors")
+    monkeypatch.setenv("FASTHASH_CACHE", str(tmp_path / "cache"))
+    found = read_array("encode", "input", str(tmp_path / f"x.{kind}"), mapped=True)
+    assert np.array_equal(found, x)
+    assert isinstance(found, np.memmap) or kind == "safetensors"
+    assert not found.flags.owndata
+    main(["encode", "--input", str(tmp_path / f"x.{kind}"), "--out", str(tmp_path / "codes.npy")])
+    assert np.array_equal(np.load(tmp_path / "codes.npy"), pack(x))
