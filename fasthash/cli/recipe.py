@@ -69,7 +69,8 @@ class DataOptions:
             draw by the numbers below.
         labels: labelled items, evenly over the classes; default those of the protocol, of which the others are left
             out.
-        queries: items searched for, where no protocol says it; default about a tenth.
+        queries: items searched for, where no protocol says it; default about a tenth, at most what the smallest class
+            has beside its labelled items for each class.
         validation: items held out of the labelled ones, by which the best weights are kept.
         split_seed: of the split; default --seed.
         standardise: give every dimension mean 0 and deviation 1 over the training items; for features.
@@ -236,8 +237,15 @@ def _draw(dataset: Dataset, options: DataOptions, seed: int) -> Split:
         raise ValueError(
             f"train: --labels: expected how many items are labelled, or a --protocol ({fitting}), got none"
         )
-    classes = len(np.unique(labels[labels >= 0])) if labels.ndim == 1 else 1
-    queries = options.queries or max(round(len(labels) / 10 / classes), 1) * classes
+    if options.queries is not None and options.queries < 1:
+        raise ValueError(f"train: --queries: expected at least 1, got {options.queries}")
+    sizes = np.unique(labels[labels >= 0], return_counts=True)[1] if labels.ndim == 1 else np.array([len(labels)])
+    classes = max(len(sizes), 1)
+    # A tenth of all items, or what the smallest class has beside its labelled ones.
+    most = int(sizes.min(initial=len(labels))) - options.labels // classes
+    queries = options.queries
+    if queries is None:
+        queries = max(min(round(len(labels) / 10 / classes), most), 1) * classes
     return draw_split(
         labels,
         queries=queries,

@@ -331,3 +331,15 @@ def test_encode_maps_what_it_reads(tmp_path, monkeypatch, kind):
     assert not found.flags.owndata
     main(["encode", "--input", str(tmp_path / f"x.{kind}"), "--out", str(tmp_path / "codes.npy")])
     assert np.array_equal(np.load(tmp_path / "codes.npy"), pack(x))
+
+
+def test_how_many_queries_are_drawn(refused, tmp_path):
+    """By default a tenth, unless the smallest class has too few items beside its labelled ones; never for a 0."""
+    labels = np.repeat([0, 1, 2], [100, 100, 9])
+    np.savez(tmp_path / "x.npz", features=np.ones((209, 4), np.float32), labels=labels)
+    for labelled, expected in ((6, 21), (15, 12)):
+        options = recipe.DataOptions("features", "x.npz", labels=labelled)
+        assert len(recipe.open_split(options, 0)[1].queries) == expected
+    code, said = refused("train", "dpsh", "--data", "features", "--root", "x.npz", "--labels", "6", "--queries", "0")
+    assert code == 1
+    assert "train: --queries: expected at least 1, got 0" in said
