@@ -29,12 +29,14 @@ class LinearMethod(Method):
         network: its backbone gives the features: "identity" for the items themselves, or a pretrained one.
 
     Raises:
-        ValueError: a head that is not linear.
+        TypeError: bits that are no whole number.
+        ValueError: bits below 1, or a head that is not linear.
     """
 
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig("identity", relaxation="none"))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.network.head != "linear":
             raise ValueError(f'{type(self).__name__}: network.head must be "linear", got {self.network.head!r}')
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import nn
 
 from fasthash.data import ItemSpec, TrainingSet
+from fasthash.methods._options import check_count
 from fasthash.methods.plan import Plan
 from fasthash.networks import NetworkConfig
 
@@ -20,12 +21,19 @@ class Method(ABC):
     Attributes:
         bits: width of the codes.
         network: the hash network, unless `fit` is given one.
+
+    Raises:
+        TypeError: bits that are no whole number.
+        ValueError: bits below 1.
     """
 
     name: ClassVar[str]
 
     bits: int = 48
     network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        check_count(type(self).__name__, 1, bits=self.bits)
 
     @abstractmethod
     def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:

@@ -45,7 +45,8 @@ class TwoStreamMethod(Method):
 
     def __post_init__(self) -> None:
         check_range(type(self).__name__, "(0, inf)", epochs=self.epochs)
-        check_count(type(self).__name__, 1, bits=self.bits, batch_size=self.batch_size)
+        super().__post_init__()
+        check_count(type(self).__name__, 1, batch_size=self.batch_size)
 
     @abstractmethod
     def labelled_a_batch(self) -> int:

@@ -191,3 +191,11 @@ def test_any_linear_head_is_taken():
     state = State(data, method.modules(network, data.spec))
     method.plan(data, 0)[0].run(state, None)
     assert torch.equal(network.head.weight, weights(solved("pcah", data, bits=6)[1])[0])
+
+
+@pytest.mark.parametrize("name", ["lsh", "itq", "pcah"])
+def test_bits_are_checked_when_the_method_is_made(name):
+    with pytest.raises(ValueError, match=f"{name.upper()}: bits must be >= 1, got 0"):
+        methods.create(name, bits=0)
+    with pytest.raises(TypeError, match=r"bits must be a whole number, got 8\.0"):
+        type(methods.create(name))(bits=8.0)
