@@ -34,7 +34,7 @@ def run(input: str, out: str, run: str | None, which: Literal["best", "last"] | 
     else:
         from fasthash import training
 
-        hasher = training.load(run, which=which)
+        hasher = training.load(run, which=which).to(training.Run(run).accelerator())
         bits, encode = hasher.bits, hasher.encode
     temporary = target.with_name(f".{target.name}.{os.getpid()}.npy")
     try:

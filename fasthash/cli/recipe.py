@@ -213,13 +213,14 @@ def check_data(where: str, run: training.Run, data: TrainingSet) -> None:
 
 
 def report_on(run: training.Run, dataset: Dataset, split: Split, **options: Any) -> RetrievalReport:
-    """The report on the split's queries, kept in the run folder."""
+    """The report on the split's queries, encoded on a GPU where there is one, and kept in the run folder."""
     return training.report_run(
         run,
         queries=dataset.source.select(split.queries),
         database=dataset.source.select(split.database),
         query_labels=dataset.labels[split.queries],
         database_labels=dataset.labels[split.database],
+        device=run.accelerator(),
         **options,
     )
 

@@ -67,10 +67,15 @@ class Config:
         Raises:
             ValueError: "16-mixed" on a CPU, or "cuda" without a GPU.
         """
-        found = "cuda" if torch.cuda.is_available() and has_cuda_kernels() else "cpu"
+        found = found_accelerator()
         chosen = found if self.accelerator == "auto" else self.accelerator
         if chosen == "cuda" and found == "cpu":
             raise ValueError("Config: accelerator must be one that torch finds, got 'cuda' without a GPU")
         if chosen == "cpu" and self.precision == "16-mixed":
             raise ValueError("Config: precision on a CPU must be '32' or 'bf16-mixed', got '16-mixed'")
         return chosen
+
+
+def found_accelerator() -> Literal["cpu", "cuda"]:
+    """What "auto" takes."""
+    return "cuda" if torch.cuda.is_available() and has_cuda_kernels() else "cpu"

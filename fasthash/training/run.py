@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -17,7 +17,7 @@ from torch import Tensor
 from fasthash.data import Standardisation, TrainingSet
 from fasthash.methods import Method, create
 from fasthash.training.checkpoint import REST, flush, latest_checkpoint
-from fasthash.training.config import Config
+from fasthash.training.config import Config, found_accelerator
 from fasthash.training.environment import environment, versions
 from fasthash.training.validation import Validation
 
@@ -88,6 +88,10 @@ class Run:
         """The method with its options, made again."""
         config = self.config()
         return create(config["method"], **config["options"])
+
+    def accelerator(self) -> Literal["cpu", "cuda"]:
+        """Where its network encodes fastest here: what "auto" takes; the CPU for a run that was kept to it."""
+        return "cpu" if self.config()["training"]["accelerator"] == "cpu" else found_accelerator()
 
     def standardisation(self) -> Standardisation | None:
         """What was done to the training items and is to be done to others before the network; None = nothing."""

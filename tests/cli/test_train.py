@@ -265,7 +265,7 @@ def test_paths_of_a_recipe_become_absolute(tmp_path, monkeypatch):
     assert found.data.items.lists == (str(tmp_path / "a.txt"),)
 
 
-def test_images_with_the_channels_last(refused, tmp_path):
+def test_images_with_the_channels_last(refused, tmp_path, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
     np.savez(tmp_path / "x.npz", images=images, y=np.arange(60) % 3)
     data_options = (
@@ -301,6 +301,13 @@ def test_images_with_the_channels_last(refused, tmp_path):
     main(["encode", "--run", "run", "--input", "x.npz:images", "--out", "codes.npy"])
     source = data.ArraySource(images, scale=0.01, channels_last=True)
     assert np.array_equal(np.load(tmp_path / "codes.npy"), training.load("run").encode(source))
+    # Where there is a GPU, it encodes; here, none is moved to it.
+    devices = []
+    monkeypatch.setattr("fasthash.training.run.found_accelerator", lambda: "cuda")
+    monkeypatch.setattr(training.Hasher, "to", lambda hasher, device: (devices.append(device), hasher)[1])
+    main(["encode", "--run", "run", "--input", "x.npz:images", "--out", "codes.npy"])
+    main(["evaluate", "--run", "run"])
+    assert devices == ["cuda", "cuda"]
 
 
 @pytest.mark.parametrize(

@@ -245,3 +245,10 @@ def test_a_run_needs_a_folder(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"fit: config\.folder must name a folder, got ''"):
         run_of("")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_run_kept_to_the_cpu_encodes_there(tmp_path, monkeypatch):
+    run = run_of(tmp_path / "run", accelerator="cpu")
+    other = run_of(tmp_path / "other", accelerator="auto")
+    monkeypatch.setattr("fasthash.training.run.found_accelerator", lambda: "cuda")
+    assert (run.accelerator(), other.accelerator()) == ("cpu", "cuda")
