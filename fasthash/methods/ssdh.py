@@ -63,7 +63,8 @@ class SSDH(TwoStreamMethod):
         graph_scope: where near items are looked for: "batch", or "bank" = the codes of all training items, rewritten as
             items pass; they enter as constants of 0 and 1. Far items come from the batch, by `graph`.
         k: length of the near list, the item itself included; at most a third of the batch.
-        exclude_self: leave an item out of its own near and positive lists.
+        exclude_self: leave an item out of its own near and positive lists. In the bank an item finds its own code,
+            which pulls its outputs to it like a quantisation.
         far_window: start and length of the far ranks; None = `teachers.far_window`.
         margin_rank: of the ranking, on squared distances.
         margin_pair: of the embedding and the pseudo-labels, on distances; None = 2.5 at 12 bits, else
@@ -78,7 +79,8 @@ class SSDH(TwoStreamMethod):
             probabilities of a common class by the class head.
         teacher: pseudo-labels come from running means of network and class head, on a second view of the items.
         ema_ramp, ema_max: largest decay of these means during the ramp and after it.
-        q: weight of the quantisation of u = 2 h - 1, which the release does not have.
+        q: weight of the quantisation of u = 2 h - 1, which the release does not have; of the labelled items alone with
+            lam = 0, which reads no others.
         ramp: share of the epochs in which lam rises, from 0 in the first epoch; 0 = lam from the first step.
         encode_with: whose codes count after training, "student" or "teacher".
 
@@ -180,11 +182,9 @@ class SSDH(TwoStreamMethod):
 
     def student_optimiser(self, state: State) -> Optimizer:
         """What moves the student and the class head, both heads at the same rate."""
-        optimiser = super().student_optimiser(state)
-        if "classifier" in state.modules:
-            heads = list(state.modules["classifier"].parameters())
-            optimiser.add_param_group({"params": heads, "lr": self.optimiser.lr})
-        return optimiser
+        return self.optimiser.build(
+            *(state.modules[name] for name in ("student", "classifier") if name in state.modules)
+        )
 
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """The weighted terms of one step, by name."""
