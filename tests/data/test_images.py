@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from fasthash.data import ImageFiles, StoredViews, TrainingSet, open_dataset, read_image_folder, read_image_lists
+from fasthash.data.sources.images import fitted
 
 
 def picture(height, width, seed=0):
@@ -66,6 +67,16 @@ def test_random_views_follow_the_seed_and_the_item_only(folder):
     assert torch.equal(ImageFiles(paths, size=8).take(index, seeds=seeds), plain)
     threaded = ImageFiles(paths, size=8, crop=0.3, workers=2)
     assert torch.equal(threaded.take(index, seeds=seeds), views)
+
+
+def test_images_of_any_size_are_cut():
+    numbers = np.random.default_rng(0)
+    sizes = [(499, 602), (602, 499), (1, 1), *numbers.integers(1, 700, (400, 2)).tolist()]
+    for number, size in enumerate(sizes):
+        image = Image.new("L", size, 255)
+        for shape in ((1, 28, 28), (1, 9, 14)):
+            for seed, crop in ((None, 0.0), (number, 1.0), (number, 0.2)):
+                assert (fitted(image, shape, crop, seed) == 255).all(), (size, shape)
 
 
 def test_a_training_set_reads_two_random_views(folder):

@@ -123,7 +123,13 @@ def fitted(image: Any, shape: tuple[int, ...], crop: float = 0.0, seed: int | No
         scale *= numbers.uniform(crop, 1)
         left, top = numbers.random(), numbers.random()
     left, top = left * (image.width - scale * width), top * (image.height - scale * height)
-    window = (left, top, left + scale * width, top + scale * height)
+    # Rounding may put an edge just outside, which Pillow refuses.
+    window = (
+        max(0.0, left),
+        max(0.0, top),
+        min(left + scale * width, image.width),
+        min(top + scale * height, image.height),
+    )
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=window))
     return pixels.reshape(height, width, channels)
 
