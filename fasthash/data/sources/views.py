@@ -59,7 +59,7 @@ class StoredViews(Source):
             x[here] = self._sources[number].take(index[here], seeds=drawn).to(x.device)
         return x
 
-    def digest(self) -> str:
+    def digest(self, *, full: bool = False) -> str:
         """Of the digests of the sources, in order."""
-        together = "".join(source.digest() for source in self._sources)
+        together = "".join(source.digest(full=full) for source in self._sources)
         return hashlib.blake2b(together.encode(), digest_size=16).hexdigest()
