@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -154,6 +155,28 @@ def test_the_report_of_a_run_lies_in_its_folder(digits, scored):
         scored.save_codes("wide", codes, 24)
     with pytest.raises(FileNotFoundError, match=r"Run\.codes: name must be one of .*, got 'absent'"):
         scored.codes("absent")
+
+
+def test_what_an_end_hook_sets_is_scored(digits, validation, tmp_path, monkeypatch):
+    """Also where the last step has been scored already."""
+    method = methods.create("dpsh", **{**SMALL, "epochs": 0.2})
+    plan_of = type(method).plan
+
+    def end(state, cursor):
+        assert cursor.step == 10
+        with torch.no_grad():
+            for p in state.modules["student"].parameters():
+                p.zero_()
+
+    monkeypatch.setattr(type(method), "plan", lambda *a: [dataclasses.replace(stage, end=end) for stage in plan_of(*a)])
+    config = Config(str(tmp_path / "run"), validate_every=10)
+    run = fit(method, digits[3], config, validation=validation, progress=Silent())
+    found = [line["validation_mAP"] for line in run.metrics() if "validation_mAP" in line]
+    assert len(found) == 2
+    hasher = load(run, which="last")
+    codes = (hasher.encode(validation.queries), hasher.encode(validation.database))
+    score = mean_average_precision(*codes, validation.query_labels, validation.database_labels, bits=12)
+    assert found[1] == float(score) < found[0]
 
 
 def test_best_of_equal_scores_is_the_first(digits, tmp_path):
