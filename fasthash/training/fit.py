@@ -12,7 +12,7 @@ from torch import nn
 from fasthash.data import TrainingSet
 from fasthash.methods import Cursor, Method, State, walk
 from fasthash.networks import build_network
-from fasthash.training.averaging import add_average, check_plan
+from fasthash.training.averaging import add_average, check_plan, taking_over
 from fasthash.training.checkpoint import latest_checkpoint, load_checkpoint
 from fasthash.training.config import Config
 from fasthash.training.encoding import evaluating
@@ -106,6 +106,7 @@ def fit(
     if config.ema is not None:
         check_plan(method, plan, config.ema)
         add_average(method, modules, config.ema)
+        plan = taking_over(method, plan)
 
     description = describe(method, data, config, own_network=own_network, validation=validation, ranks=ranks.count)
     run = find_run(config, description) if ranks.writes else Run(config.folder)
