@@ -63,7 +63,7 @@ class State:
         """
         place: tuple[int, ...] = ()
         if not isinstance(step, int):
-            step, place = step.step, step.path if step.rounds else ()
+            place, step = step.path if step.rounds else (), step.step
         return self.data.batch(index, step=step, place=place, rank=self.rank, ranks=self.ranks, seed=self.seed)
 
     def gather(self, x: Tensor) -> Tensor:

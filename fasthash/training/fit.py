@@ -40,9 +40,9 @@ def fit(
 ) -> Run:
     """Train a method and leave a run folder.
 
-    The same method, data, config and machine give the same weights; on a CPU also bit for bit (with the same number of
-    torch threads), and also if the run was stopped or killed and resumed. Ctrl-C saves and stops; a second one stops at
-    once. The folder appears with the first step that is done: what cannot start leaves nothing.
+    The same method, data, config, versions and machine give the same weights; on a CPU also bit for bit (with the same
+    number of torch threads), and also if the run was stopped or killed and resumed. Ctrl-C saves and stops; a second
+    one stops at once. The folder appears with the first step that is done: what cannot start leaves nothing.
 
     Under torchrun each process calls this with the same arguments; the losses are those of the whole batch, and the
     first process writes the folder, which all must be able to read to resume.
@@ -119,6 +119,7 @@ def fit(
         start = cursor
         fabric.strategy.precision.load_state_dict(rest["precision"])
         _check_threads(rest["threads"], fabric.device)
+        _check_versions(run.config()["versions"], description["versions"])
 
     keeper = Keeper(
         run,
@@ -152,6 +153,13 @@ def _check_network(network: nn.Module, data: TrainingSet, bits: int) -> None:
         shape = tuple(network.cpu()(torch.zeros(1, *data.shape)).shape)
     if shape != (1, bits):
         raise ValueError(f"fit: network must turn one item into (1, {bits}), got {shape}")
+
+
+def _check_versions(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    others = [name for name in ("fasthash", "torch", "numpy") if before.get(name) != now.get(name)]
+    if others:
+        had, has = (", ".join(f"{name} {found.get(name)}" for name in others) for found in (before, now))
+        warnings.warn(f"fit: the run had {had} and goes on with {has}, which may compute other bits", stacklevel=3)
 
 
 def _check_threads(before: int, device: torch.device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 import torch
@@ -181,6 +182,20 @@ def test_another_number_of_threads_is_told(tmp_path, torch_threads):
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     with pytest.warns(UserWarning, match=f"the run had {before} torch threads and goes on with {before + 1}"):
+        run_of(tmp_path / "run", resume=True)
+
+
+def test_other_versions_are_told(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_of(tmp_path / "run", progress=StopAfter(2))
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    now = config["versions"]["torch"]
+    config["versions"] |= {"torch": "2.0.1", "python": "3.0"}
+    path.write_text(json.dumps(config))
+    with pytest.warns(
+        UserWarning, match=f"fit: the run had torch 2.0.1 and goes on with torch {re.escape(now)}, which"
+    ):
         run_of(tmp_path / "run", resume=True)
 
 
