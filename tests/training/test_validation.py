@@ -157,6 +157,25 @@ def test_the_report_of_a_run_lies_in_its_folder(digits, scored):
         scored.codes("absent")
 
 
+def test_files_of_a_report_are_replaced_and_never_written_over(digits, scored, tmp_path):
+    """A second name of each old file keeps what was in it."""
+    images, labels, split, _ = digits
+    items = {"queries": images[split.queries], "database": images[split.database]}
+    items |= {"query_labels": labels[split.queries], "database_labels": labels[split.database]}
+    training.report_run(scored, **items, which="last")
+    paths = [path for path in scored.path.rglob("*") if path.is_file() and {"codes", "plots"} & {path.parent.name}]
+    paths += [scored.report_path, scored.report_path.with_suffix(".md")]
+    assert len(paths) in (4, 14)  # with matplotlib ten of plots
+    for number, path in enumerate(paths):
+        (tmp_path / str(number)).hardlink_to(path)
+    old = [path.read_bytes() for path in paths]
+    training.report_run(scored, **items, which="best")
+    assert [path.read_bytes() != content for path, content in zip(paths, old, strict=True)] == [True] * len(paths)
+    assert [(tmp_path / str(number)).read_bytes() for number in range(len(paths))] == old
+    names = {path.name for path in scored.path.rglob("*")}
+    assert not any(name.endswith(".tmp") or name.startswith("plots.") for name in names)
+
+
 def test_what_an_end_hook_sets_is_scored(digits, validation, tmp_path, monkeypatch):
     """Also where the last step has been scored already."""
     method = methods.create("dpsh", **{**SMALL, "epochs": 0.2})
