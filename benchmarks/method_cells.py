@@ -80,11 +80,11 @@ class Cell:
 def plan() -> Iterator[Cell]:
     """All cells that can run here, the most wanted first."""
     for bits in ((12, 48), (24, 32)):
-        for group in (FEW, MANY):
-            yield from _cells(group._replace(variants=COMPARED, bits=bits))
-        for variants in (BASELINES, tuple(VARIANTS)):
+        for variants in (COMPARED, BASELINES):
             for group in (FEW, MANY):
                 yield from _cells(group._replace(variants=variants, bits=bits))
+    for group in (FEW, MANY):
+        yield from _cells(group._replace(variants=tuple(VARIANTS)))
     yield from _cells(IMAGES)
 
 

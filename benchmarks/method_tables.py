@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from method_cells import GROUPS, SUPERVISED
+from method_cells import BASELINES, GROUPS, SUPERVISED
 from tables import table
 
 NOT_RUN = "not run"
@@ -43,11 +43,11 @@ def gain(of: Mapping[int, float], over: Mapping[int, float]) -> str:
 
 
 def by_seed(rows: Sequence[Row], column: str, **wanted: object) -> dict[int, float]:
-    """A column of the rows that have these values, by seed."""
+    """A column of the rows that have these values, by seed; without those where it is empty."""
     return {
         int(row["seed"]): float(row[column])
         for row in rows
-        if all(row[name] == str(value) for name, value in wanted.items())
+        if row[column] and all(row[name] == str(value) for name, value in wanted.items())
     }
 
 
@@ -78,7 +78,7 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
     for group in GROUPS:
         here = [row for row in rows if (row["data"], row["labels"]) == (group.data, str(group.labels))]
         name = f"{group.data} {group.labels}"
-        others = [variant for variant in group.variants if variant != SUPERVISED]
+        others = [variant for variant in group.variants if variant not in (SUPERVISED, *BASELINES)]
         made[name] = scores(here, group.variants, group.bits, "map")
         made[f"{name} gains"] = gains(here, others, SUPERVISED, group.bits, "map")
         made[f"{name} seconds"] = scores(here, group.variants, group.bits, "train_cpu_seconds", digits=0)

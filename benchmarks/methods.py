@@ -90,7 +90,8 @@ def append(path: Path, row: dict[str, Any]) -> None:
 
 
 def run(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Train, encode and evaluate; the row."""
+    """Train, encode and evaluate; the row. A run that goes on after a stop has no times."""
+    began_before = folder.exists()
     items = load(cell.data, cell.labels, cell.seed)
     config = training.Config(
         str(folder), seed=cell.seed, resume=True, accelerator="cpu", log_every=100, **cell.training()
@@ -107,13 +108,12 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
         codes[queries], codes[database], labels[queries], labels[database], bits=cell.bits, k=(100, 1000)
     )
     machine, logged = card(), trained.metrics()
+    times = (after_training - began, after_cpu - began_cpu, after_encoding - after_training)
     return {
         **dict(zip(KEY, key(cell), strict=True)),
         **{column: f"{float(report[name]):.5f}" for column, name in SCORES.items()},
         "steps": logged[-1]["steps"] if logged else 0,
-        "train_seconds": f"{after_training - began:.1f}",
-        "train_cpu_seconds": f"{after_cpu - began_cpu:.1f}",
-        "encode_seconds": f"{after_encoding - after_training:.1f}",
+        **{name: "" if began_before else f"{value:.1f}" for name, value in zip(TIMES, times, strict=True)},
         "split": items.split.digest,
         **{name: machine[name] for name in MACHINE},
         **{name: machine["versions"][name] for name in VERSIONS},
@@ -146,7 +146,7 @@ def main() -> None:
             row = run(cell, folder)
             append(arguments.csv, row)
             shutil.rmtree(folder)
-            print(f"{cell}: mAP {row['map']}, {row['train_seconds']} s", flush=True)
+            print(f"{cell}: mAP {row['map']}, {row['train_seconds'] or '?'} s", flush=True)
     made = tables(list(read(arguments.csv).values()))
     if arguments.table:
         print(f"{arguments.table}: {', '.join(fill(arguments.table, made)) or 'no tables'}")

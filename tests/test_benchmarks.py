@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -196,3 +197,36 @@ def test_the_document_shows_the_kept_results(tmp_path: Path) -> None:
     copy.write_text(DOCUMENT.read_text())
     assert "top-k" in _run(BENCHMARKS / "peers.py", "--table", copy)
     assert copy.read_text() == DOCUMENT.read_text(), "run benchmarks/peers.py --table docs/performance.md"
+
+
+def test_results_of_methods_show_differences_by_seed_and_never_guess(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from method_cells import CIFAR10, Cell
+from methods import COLUMNS, append, key, read
+scores = {{"dpsh": (0.50, 0.60), "ssdh": (0.52, 0.64)}}
+path = Path({str(tmp_path / "methods.csv")!r})
+for variant, values in scores.items():
+    for seed, value in enumerate(values):
+        row = dict.fromkeys(COLUMNS, "") | {{"map": value, "train_cpu_seconds": 1, "options": '{{"a": [1, "b"]}}'}}
+        cell = Cell(CIFAR10, 500, variant, 12, seed)
+        append(path, row | dict(zip(("data", "labels", "variant", "bits", "seed", "digest"), key(cell))))
+print(len(read(path)))
+"""
+    assert _in_benchmarks(code) == "4\n"
+    text = _run(BENCHMARKS / "methods.py", "--no-runs", "--csv", tmp_path / "methods.csv")
+    assert "| 0.5500 ± 0.0707 |" in text
+    # Differences 0.02 and 0.04: mean 0.03, and 12.706 * 0.01414 / sqrt(2) to each side.
+    ssdh = next(line for line in text.splitlines() if line.startswith("| ssdh - dpsh "))
+    assert "+0.0300 (-0.0971 to +0.1571)" in ssdh
+    assert ssdh.count("not run") == 3
+    listed = _run(BENCHMARKS / "methods.py", "--list", "--csv", tmp_path / "methods.csv", "--only", "ssdh", "12", "500")
+    assert [line.rsplit(": ")[1] for line in listed.splitlines()] == ["done"] * 2 + ["not run"] * 3
+
+
+@pytest.mark.skipif("FASTHASH_DATA" not in os.environ, reason="FASTHASH_DATA names no folder with features of CIFAR-10")
+def test_a_finished_run_of_a_method_is_not_run_again(tmp_path: Path) -> None:
+    words = ("--only", "lsh", "12", "5000", "--seeds", 0, "--csv", tmp_path / "methods.csv", "--runs", tmp_path)
+    first = _run(BENCHMARKS / "methods.py", *words).splitlines()[0]
+    assert "mAP 0.1" in first
+    assert _run(BENCHMARKS / "methods.py", *words).splitlines()[0] == "cifar10-features 5000 lsh 12 0: done"

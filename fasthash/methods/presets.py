@@ -32,7 +32,9 @@ _FASHION: dict[str, Any] = {
 }
 
 
-def _two_streams(common: dict[str, Any], labelled: int, pts3h: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _two_streams(
+    common: dict[str, Any], labelled: int, ssdh: dict[str, Any], pts3h: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Options of all deep methods on batches with so many labelled items."""
     supervised = {**common, "labelled": labelled}
     return {
@@ -48,21 +50,24 @@ def _two_streams(common: dict[str, Any], labelled: int, pts3h: dict[str, Any]) -
             "w_pseudo": 30.0,
             "q": 0.1,
             "ramp": 0.3,
+            **ssdh,
         },
         # Mostly pseudo-pairs by the likelihood, few of them left undecided.
         "pts3h": {**supervised, "w_max": 1.0, "graph_loss": "likelihood", "encode_with": "student", **pts3h},
     }
 
 
-def _features(labelled: int, pts3h: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _features(labelled: int, ssdh: dict[str, Any], pts3h: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """1,500 steps."""
-    return _two_streams({**_FEATURES, "epochs": 1500 * (256 - labelled) / 54_000}, labelled, pts3h)
+    return _two_streams({**_FEATURES, "epochs": 1500 * (256 - labelled) / 54_000}, labelled, ssdh, pts3h)
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "cifar10-features-500": _features(64, {"g_pair": 5.0, "g_graph": 2.0, "near": 0.25, "far": 0.30}),
-    "cifar10-features-5000": _features(128, {"g_pair": 0.0, "g_graph": 1.0, "near": 0.35, "far": 0.36}),
-    "fashion-mnist-5000": _two_streams(_FASHION, 32, {"g_pair": 5.0, "g_graph": 1.0, "near": 0.25, "far": 0.30}),
+    "cifar10-features-500": _features(64, {}, {"g_pair": 5.0, "g_graph": 2.0, "near": 0.25, "far": 0.30}),
+    "cifar10-features-5000": _features(
+        128, {"w_likelihood": 1.0}, {"g_pair": 0.0, "g_graph": 1.0, "near": 0.35, "far": 0.36}
+    ),
+    "fashion-mnist-5000": _two_streams(_FASHION, 32, {}, {"g_pair": 5.0, "g_graph": 1.0, "near": 0.25, "far": 0.30}),
     "digits": {
         "dpsh": _DIGITS,
         # Mostly pseudo-pairs by the likelihood: pair consistency at its default weight harms this network.

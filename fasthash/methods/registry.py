@@ -65,7 +65,8 @@ def create(name: str, *, preset: str | None = None, **options: Any) -> Method:
 
     Args:
         name: one of `available()`.
-        preset: options to start from, found for some data: "digits" for `data.load_digits`.
+        preset: options to start from, found for some data: "digits" for `data.load_digits`; "cifar10-features-500",
+            "cifar10-features-5000" and "fashion-mnist-5000" for docs/results.md.
         **options: fields of the method's dataclass; nested ones also as mappings, as they stand in a run's config.json.
 
     Raises:

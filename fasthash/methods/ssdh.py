@@ -53,7 +53,7 @@ class SSDH(TwoStreamMethod):
     follow the authors' release, term by term. J = J_class + w_rank J_rank + lam (w_pair J_embedding + J_pseudo), on
     h = sigmoid(z) of the logits z of the hash head; distances are those of h, never of codes. Options whose default is
     None, "backbone" and "codes" graphs, "bce" and "softmax" class losses, and the bank are reconstructed or ours; so is
-    all that `teacher`, `pseudo_loss`, `q` and `ramp` switch on.
+    all that `teacher`, `pseudo_loss`, `w_likelihood`, `q` and `ramp` switch on.
 
     Attributes:
         labelled_fraction: share of labelled items in a batch.
@@ -63,7 +63,8 @@ class SSDH(TwoStreamMethod):
         graph_scope: where near items are looked for: "batch", or "bank" = the codes of all training items, rewritten as
             items pass; they enter as constants of 0 and 1. Far items come from the batch, by `graph`.
         k: length of the near list, the item itself included; at most a third of the batch.
-        exclude_self: leave an item out of its own near and positive lists.
+        exclude_self: leave an item out of its own near and positive lists. In the bank an item finds its own code,
+            which pulls its outputs to it like a quantisation.
         far_window: start and length of the far ranks; None = `teachers.far_window`.
         margin_rank: of the ranking, on squared distances.
         margin_pair: of the embedding and the pseudo-labels, on distances; None = 2.5 at 12 bits, else
@@ -76,9 +77,11 @@ class SSDH(TwoStreamMethod):
         pseudo_loss: "contrastive", one positive and one negative of each item as released; or "likelihood", all pairs
             by the likelihood of DPSH on u = 2 h - 1 (products scaled down to those of 16 bits), whose targets are the
             probabilities of a common class by the class head.
+        w_likelihood: weight of that likelihood over the pairs of labelled items; the release has none.
         teacher: pseudo-labels come from running means of network and class head, on a second view of the items.
         ema_ramp, ema_max: largest decay of these means during the ramp and after it.
-        q: weight of the quantisation of u = 2 h - 1, which the release does not have.
+        q: weight of the quantisation of u = 2 h - 1, which the release does not have; of the labelled items alone with
+            lam = 0, which reads no others.
         ramp: share of the epochs in which lam rises, from 0 in the first epoch; 0 = lam from the first step.
         encode_with: whose codes count after training, "student" or "teacher".
 
@@ -108,6 +111,7 @@ class SSDH(TwoStreamMethod):
     pseudo: bool = True
     w_pseudo: float = 1.0
     pseudo_loss: Literal["contrastive", "likelihood"] = "contrastive"
+    w_likelihood: float = 0.0
     teacher: bool = False
     ema_ramp: float = 0.99
     ema_max: float = 0.999
@@ -125,7 +129,7 @@ class SSDH(TwoStreamMethod):
         check_range("SSDH", "[0, inf)", margin_rank=self.margin_rank, margin_pair=self.margin_pair)
         check_choice("SSDH", ("contrastive", "likelihood"), pseudo_loss=self.pseudo_loss)
         check_choice("SSDH", ("student", "teacher") if self.teacher else ("student",), encode_with=self.encode_with)
-        check_range("SSDH", "[0, inf)", w_pseudo=self.w_pseudo, q=self.q)
+        check_range("SSDH", "[0, inf)", w_pseudo=self.w_pseudo, w_likelihood=self.w_likelihood, q=self.q)
         check_range("SSDH", "[0, 1]", ramp=self.ramp)
         check_range("SSDH", "[0, 1)", ema_ramp=self.ema_ramp, ema_max=self.ema_max)
         check_count("SSDH", 1, k=self.k, max_draws=self.max_draws)
@@ -180,11 +184,9 @@ class SSDH(TwoStreamMethod):
 
     def student_optimiser(self, state: State) -> Optimizer:
         """What moves the student and the class head, both heads at the same rate."""
-        optimiser = super().student_optimiser(state)
-        if "classifier" in state.modules:
-            heads = list(state.modules["classifier"].parameters())
-            optimiser.add_param_group({"params": heads, "lr": self.optimiser.lr})
-        return optimiser
+        return self.optimiser.build(
+            *(state.modules[name] for name in ("student", "classifier") if name in state.modules)
+        )
 
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """The weighted terms of one step, by name."""
@@ -201,6 +203,10 @@ class SSDH(TwoStreamMethod):
             draws = self.max_draws if labels.ndim == 2 else 1
             triplets = draw_triplets(similarity, known, draws=draws, generator=state.generator("triplets"))
             losses["rank"] = self.w_rank * triplet_ranking(h, triplets, margin=self.margin_rank)
+        if self.w_likelihood:
+            similarity, known = label_similarity(labels)
+            pairs = pairwise_likelihood(2 * h[: batch.labelled] - 1, similarity, mask=known, scale=self.scale)
+            losses["likelihood"] = self.w_likelihood * pairs
         if self.q:
             losses["quantization"] = self.q * quantization(2 * h - 1)
         lam = rampup_weight(epoch, self.ramp * self.epochs, self.lam) if self.ramp else self.lam
@@ -270,7 +276,7 @@ class SSDH(TwoStreamMethod):
             target = class_pair_probability(classes, batch.labels, kind=kind)[first:]
             others = ~torch.eye(len(h), dtype=torch.bool, device=h.device)[first:]
             u = 2 * h - 1
-            return pairwise_likelihood(u[first:], target, u, mask=others, scale=min(1, 16 / self.bits) / 2)
+            return pairwise_likelihood(u[first:], target, u, mask=others, scale=self.scale)
         positive, negative = pseudo_label_candidates(classes, batch.labels)
         if self.exclude_self:
             positive.fill_diagonal_(False)
@@ -290,6 +296,11 @@ class SSDH(TwoStreamMethod):
     def class_loss(self, labels: Tensor) -> str:
         """`cls`, or its rule."""
         return self.cls or ("softmax" if labels.ndim == 1 else "squared")
+
+    @property
+    def scale(self) -> float:
+        """Factor of the products in likelihoods."""
+        return min(1, 16 / self.bits) / 2
 
     @property
     def margin(self) -> float:

@@ -6,7 +6,7 @@ from by_hand import first_batch, items, parameters, run
 
 from fasthash import methods
 from fasthash.data import Batch, ItemSpec, Perturbation, TrainingSet
-from fasthash.losses import classification, graph_embedding, triplet_ranking
+from fasthash.losses import classification, graph_embedding, pairwise_likelihood, triplet_ranking
 from fasthash.networks import NetworkConfig
 from fasthash.ops import pack, unpack
 
@@ -26,7 +26,7 @@ VARIANTS = [
     {"graph_scope": "bank"},
     {"cls": "none", "pseudo": False},
     {"teacher": True, "encode_with": "teacher", "ramp": 0.5},
-    {"teacher": True, "pseudo_loss": "likelihood", "q": 0.1},
+    {"teacher": True, "pseudo_loss": "likelihood", "q": 0.1, "w_likelihood": 1.0},
 ]
 
 
@@ -98,6 +98,14 @@ def test_likelihood_of_pseudo_labels_asks_the_means_and_keeps_their_doubt():
                 theta = u[i] @ u[j] / 2
                 terms.append(torch.log1p(theta.exp()) - (posterior[i] @ posterior[j]) * theta)
     torch.testing.assert_close(loss, 0.6 * torch.stack(terms).mean())
+
+
+def test_likelihood_of_labelled_pairs():
+    state, batch = first_batch(method := ssdh(STILL, bits=24, w_likelihood=2.0), items())
+    loss = method.losses(state, batch, epoch=0.0)["likelihood"]
+    u = torch.tanh(state.modules["student"].logits(batch.x[:8]) / 2)
+    similar = batch.labels[:8, None] == batch.labels[None, :8]
+    torch.testing.assert_close(loss, 2 * pairwise_likelihood(u, similar, scale=1 / 3))
 
 
 def test_means_follow_their_networks_and_encode_if_asked():
@@ -235,6 +243,16 @@ def test_both_heads_move_at_the_rate_of_the_heads():
     assert {rates[id(p)] for p in state.modules["classifier"].parameters()} == {1e-2}
     assert {rates[id(p)] for p in state.modules["student"].head.parameters()} == {1e-2}
     assert {rates[id(p)] for p in state.modules["student"].backbone.parameters()} == {1e-4}
+
+
+def test_the_class_head_is_decayed_as_the_hash_head():
+    settings = {"kind": "sgd", "lr": 0.1, "weight_decay": 5e-4, "bias_factor": 2.0}
+    method = ssdh(optimiser=methods.OptimiserConfig(**settings))
+    state, _ = first_batch(method, items())
+    groups = {id(p): group for group in method.student_optimiser(state).param_groups for p in group["params"]}
+    for head in (state.modules["classifier"], state.modules["student"].head[-1]):
+        assert (groups[id(head.weight)]["lr"], groups[id(head.weight)]["weight_decay"]) == (0.1, 5e-4)
+        assert (groups[id(head.bias)]["lr"], groups[id(head.bias)]["weight_decay"]) == (0.2, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import torch
 from fasthash import methods
 from fasthash.data import TrainingSet, load_digits, make_split
 from fasthash.evaluation import mean_average_precision
+from fasthash.methods import State
+from fasthash.networks import build_network
 from fasthash.training import Config, Silent, fit, load
 
 PAIRWISE = ("dpsh", "dsh", "hashnet", "pts3h")
@@ -29,6 +31,34 @@ def test_terms_are_those_of_labels_that_say_the_same(name):
         assert torch.allclose(by_pairs[term], value)
     nothing = method.supervised(u, batch.labels)[next(iter(by_labels))]
     assert not torch.allclose(nothing, by_labels[next(iter(by_labels))])
+
+
+@pytest.mark.parametrize("scope", ["batch", "bank"])
+def test_known_pairs_overrule_the_codes_of_the_teacher(scope):
+    """All items are the same, so every code is near; the pairs say otherwise."""
+    pairs = torch.tensor([[0, 1, 0], [2, 3, 0], [1, 2, 1], [5, 0, 0]])
+    data = TrainingSet(torch.ones(12, 4), None, [], range(12), pairs=pairs)
+    method = methods.create("pts3h", bits=8, g_graph=1.0, graph_scope=scope, k=11, batch_size=12, labelled=5)
+    network = build_network(method.network, data.shape, 8)
+    state = State(data, method.modules(network, data.spec))
+    batch = data.batch(torch.arange(12))
+    v = torch.ones(12, 8)
+    graph = method.teacher_graph(state, batch, v)
+    expected = torch.ones(12, 12, dtype=torch.bool)
+    for one, other, similar in data.pairs.tolist():
+        expected[one, other] = expected[other, one] = bool(similar)
+    if scope == "batch":
+        assert torch.equal(graph.similar, expected)
+        assert graph.known.all()
+    else:
+        others = ~torch.eye(12, dtype=torch.bool)
+        # The bank's rows come in the order of the items, each item's own left out.
+        assert torch.equal(graph.near, expected[others].view(12, 11))
+        assert graph.decided.all()
+        given = torch.zeros(12, 12, dtype=torch.bool)
+        for one, other, _ in data.pairs.tolist():
+            given[one, other] = given[other, one] = True
+        assert torch.equal(graph.known, given)
 
 
 def test_training_on_pairs_alone_learns_the_classes(tmp_path):
