@@ -35,7 +35,8 @@ def cache_features(
     """A source of the features that a network gives for the items of another source.
 
     The first call computes them, in evaluation mode and a batch at a time, into a .npy file. A call that was killed is
-    gone on with by the next, and later calls map the file. Its name stands for the items (`Source.digest`), the
+    gone on with by the next, and later calls map the file. Its name stands for all that the items hold (the full
+    `Source.digest`, for which every call reads them), the
     network's weights, buffers and layers as they print themselves, dtype and `key`.
 
     Args:
@@ -71,7 +72,7 @@ def cache_features(
         raise ValueError(f'cache_features: dtype: expected "float32" or "float16", got {dtype!r}')
     source = as_source(x)
     folder = cache_folder() / "features" if folder is None else Path(folder)
-    identity = (source.digest(), _network_digest(network), dtype, key)
+    identity = (source.digest(full=True), _network_digest(network), dtype, key)
     views: list[Source] = []
     for view in range(source.views):
         name = hashlib.blake2b(repr((*identity, view)).encode(), digest_size=16).hexdigest()

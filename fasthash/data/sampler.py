@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 
@@ -63,7 +64,7 @@ class TwoStreamSampler(Sampler[Tensor]):
         for name, items, wanted in zip(("labelled", "unlabelled"), self._items, self._per_batch, strict=True):
             if items < 0 or (wanted and not items):
                 raise ValueError(f"TwoStreamSampler: needs {name} items for {wanted} a batch, got {items}")
-        self._seed = seed
+        self._seed, self._rounds = seed, tuple[int, ...]()
         self._next = 0
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
@@ -84,6 +85,16 @@ class TwoStreamSampler(Sampler[Tensor]):
             labelled = self._pairs[labelled].reshape(-1)
         return torch.from_numpy(np.concatenate([labelled, unlabelled + self._labelled_items]))
 
+    def in_rounds(self, rounds: tuple[int, ...]) -> TwoStreamSampler:
+        """A sampler of the same items that starts anew, with other orders in each round of a plan that is repeated.
+
+        Args:
+            rounds: the counter of each repetition, as `Cursor.rounds`; none = the same orders.
+        """
+        sampler = copy.copy(self)
+        sampler._rounds, sampler._next, sampler._orders = tuple(rounds), 0, {}
+        return sampler
+
     def _draw(self, stream: int, start: int, count: int) -> NDArray[np.int64]:
         """Items start to start + count - 1 of an endless chain of random orders."""
         items = self._items[stream]
@@ -97,7 +108,7 @@ class TwoStreamSampler(Sampler[Tensor]):
     def _order(self, stream: int, turn: int) -> NDArray[np.int64]:
         cached_turn, order = self._orders.get(stream, (-1, np.empty(0, np.int64)))
         if turn != cached_turn:
-            order = np.random.default_rng((self._seed, stream, turn)).permutation(self._items[stream])
+            order = np.random.default_rng((self._seed, stream, turn, *self._rounds)).permutation(self._items[stream])
             self._orders[stream] = (turn, order)
         return order
 

@@ -151,7 +151,16 @@ class TrainingSet:
         """All items in order and in their plain view, `size` at a time: float32 (size or fewer, ...)."""
         return self.source.blocks(self.rows, size=size)
 
-    def batch(self, index: Tensor, *, step: int = 0, rank: int = 0, ranks: int = 1, seed: int = 0) -> Batch:
+    def batch(
+        self,
+        index: Tensor,
+        *,
+        step: int = 0,
+        place: tuple[int, ...] = (),
+        rank: int = 0,
+        ranks: int = 1,
+        seed: int = 0,
+    ) -> Batch:
         """The items at these places, as one process of several reads them.
 
         Where the source has more than one view of an item, the batch has two different ones, drawn for each item anew;
@@ -159,7 +168,8 @@ class TrainingSet:
 
         Args:
             index: int64 (B,), labelled ones first as `TwoStreamSampler` gives them.
-            step: of the stage; what is drawn for the items' views depends on it and the seed only.
+            step: of the stage; what is drawn for the items' views depends on it, the place and the seed only.
+            place: of the stage in a plan that is repeated, with the rounds, so that each draws other views.
             rank: of this process; it reads the rank-th share of the labelled and of the unlabelled items.
             ranks: processes; an item's views do not depend on their number.
             seed: of the run.
@@ -174,14 +184,14 @@ class TrainingSet:
                 f"got {labelled} and {len(index) - labelled}"
             )
         here = _share(labelled, len(index), rank, ranks)
-        views = self._views(self.rows[index[here]], here, len(index), seed, step)
+        views = self._views(self.rows[index[here]], here, len(index), (seed, step, *place))
         pairs = None if self._pairs is None else self._pairs.among(index[:labelled])
         return Batch(views, self.labels[index], index, labelled, labelled // ranks, pairs)
 
-    def _views(self, rows: Tensor, here: Tensor, size: int, seed: int, step: int) -> tuple[Tensor, ...]:
+    def _views(self, rows: Tensor, here: Tensor, size: int, key: tuple[int, ...]) -> tuple[Tensor, ...]:
         if self.source.views == 1 and not self.source.random:
             return (self.source.take(rows),)
-        digest = hashlib.blake2b(f"views/{seed}/{step}".encode(), digest_size=8).digest()
+        digest = hashlib.blake2b("/".join(["views", *map(str, key)]).encode(), digest_size=8).digest()
         generator = Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
         # Drawn for the whole batch, so that each item's views are the same whichever process reads it.
         several = self.source.views

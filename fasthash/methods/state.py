@@ -6,11 +6,15 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor, nn
 
 from fasthash.data import Batch, TrainingSet
+
+if TYPE_CHECKING:
+    from fasthash.methods.plan import Cursor
 
 
 @dataclass
@@ -49,10 +53,18 @@ class State:
             self.generators[name] = Generator(self.device).manual_seed(int.from_bytes(digest, "big") >> 1)
         return self.generators[name]
 
-    def batch(self, index: Tensor, step: int) -> Batch:
-        """The items at these places, int64 (B,), labelled ones first, at this step of a stage; of each kind the share
-        of this process."""
-        return self.data.batch(index, step=step, rank=self.rank, ranks=self.ranks, seed=self.seed)
+    def batch(self, index: Tensor, step: int | Cursor) -> Batch:
+        """The items at these places, int64 (B,), labelled ones first; of each kind the share of this process.
+
+        Args:
+            index: places in the training set.
+            step: of the stage, or the cursor that stands there. The views that are drawn follow from it and the run's
+                seed: within a `Repeat` each round and stage draws others by its cursor, and the same by its step.
+        """
+        place: tuple[int, ...] = ()
+        if not isinstance(step, int):
+            place, step = step.path if step.rounds else (), step.step
+        return self.data.batch(index, step=step, place=place, rank=self.rank, ranks=self.ranks, seed=self.seed)
 
     def gather(self, x: Tensor) -> Tensor:
         """Rows of all processes, in the order of the processes; gradients flow back to the process of each row."""

@@ -70,8 +70,11 @@ class TwoStreamMethod(Method):
         length = sampler.steps(self.epochs)
 
         def reads(state: State, cursor: Cursor) -> Iterator[Batch]:
-            sampler.load_state_dict({"next": cursor.step})
-            return (state.batch(index, step) for step, index in enumerate(sampler, start=cursor.step))
+            batches = sampler.in_rounds(cursor.rounds)
+            batches.load_state_dict({"next": cursor.step})
+            return (
+                state.batch(index, Cursor(cursor.path, step)) for step, index in enumerate(batches, start=cursor.step)
+            )
 
         return [
             Stage(

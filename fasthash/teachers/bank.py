@@ -43,8 +43,10 @@ class CodeBank:
         self.codes, self.seen, self.bits = tensors["bank"], tensors["bank_seen"], bits
 
     def write(self, index: Tensor, codes: Tensor) -> None:
-        """Set the rows at `index` int64 (b,) to packed codes (b, bytes)."""
-        self.codes[index] = codes
+        """Set the rows at `index` int64 (b,) to packed codes (b, bytes); the last one where a row is named twice."""
+        # Which of several a device writes last is its own affair: all write the last one.
+        ordered, places = index.sort(stable=True)
+        self.codes[index] = codes[places[torch.searchsorted(ordered, index, right=True) - 1]]
         self.seen[index] = True
 
     def nearest(self, codes: Tensor, k: int, *, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:

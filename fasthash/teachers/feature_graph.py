@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fasthash.teachers._origin import central_item
+
 _NONE = torch.iinfo(torch.int64).max
 
 
@@ -19,7 +21,8 @@ def feature_knn_graph(
 ) -> Tensor:
     """The k nearest others of each item by Euclidean distance, then by lower index; (n, k) and one block are in memory.
 
-    For codes use `knn_graph`. For cosine similarity give vectors of length 1.
+    Distances are computed in float32, of float64 vectors in float64, and compared as float32. For codes use
+    `knn_graph`. For cosine similarity give vectors of length 1.
 
     Args:
         features: (n, d), floating.
@@ -52,19 +55,24 @@ def feature_knn_graph(
     for name, value in (("k", k), ("rows", rows), ("columns", columns)):
         if value < 1:
             raise ValueError(f"feature_knn_graph: {name} must be >= 1, got {value}")
+    origin = central_item(other)
     found = [
-        _nearest(features, other, start, k, rows, columns, database is None) for start in range(0, len(features), rows)
+        _nearest(features, other, origin, start, k, rows, columns, database is None)
+        for start in range(0, len(features), rows)
     ]
     return torch.cat(found) if found else torch.empty((0, k), dtype=torch.int64, device=features.device)
 
 
-def _nearest(x: Tensor, other: Tensor, start: int, k: int, rows: int, columns: int, itself: bool) -> Tensor:
-    queries = x[start : start + rows].float()
+def _nearest(
+    x: Tensor, other: Tensor, origin: Tensor, start: int, k: int, rows: int, columns: int, itself: bool
+) -> Tensor:
+    dtype = torch.promote_types(x.dtype, origin.dtype)
+    queries = x[start : start + rows].to(dtype) - origin
     best = torch.full((len(queries), k), _NONE, device=x.device)
     norms = queries.square().sum(1, keepdim=True)
     for first in range(0, len(other), columns):
-        block = other[first : first + columns].float()
-        distance = (norms + block.square().sum(1) - 2 * queries @ block.T).clamp(min=0)
+        block = other[first : first + columns].to(dtype) - origin
+        distance = (norms + block.square().sum(1) - 2 * queries @ block.T).clamp(min=0).float()
         places = torch.arange(first, first + len(block), device=x.device)
         # Bits of floats from 0 on ascend with the floats: with the place below them, one key orders both.
         keys = (distance.view(torch.int32).to(torch.int64) << 32) | places

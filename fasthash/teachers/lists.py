@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fasthash.ops import hamming_topk, pack
+from fasthash.teachers._origin import central_item
 
 
 def near_count(items: int, k: int = 8) -> int:
@@ -49,7 +50,9 @@ def far_window(items: int, bits: int, window: tuple[int, int] | None = None) -> 
 def near_far_lists(
     features: Tensor, k: int, window: tuple[int, int], *, exclude_self: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Near and far lists by squared Euclidean distance, in float32, then by lower index; rank 0 is the item itself.
+    """Near and far lists by squared Euclidean distance, then by lower index; rank 0 is the item itself.
+
+    Distances are computed in float32, of float64 vectors in float64, and compared as float32.
 
     Args:
         features: (n, d), floating; no gradient flows.
@@ -78,9 +81,10 @@ def near_far_lists(
     n = len(features)
     _check_lists("near_far_lists", n, k, window)
     with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
-        x = features.detach().to(torch.float32)
+        origin = central_item(features.detach())
+        x = features.detach().to(origin.dtype) - origin
         norms = x.square().sum(1)
-        distance = torch.addmm(norms[None, :], x, x.T, alpha=-2).add_(norms[:, None]).clamp_(min=0)
+        distance = torch.addmm(norms[None, :], x, x.T, alpha=-2).add_(norms[:, None]).clamp_(min=0).float()
         # Bits of floats from 0 on ascend with the floats: with the place below them, one key orders both. The item
         # itself stands before all, whatever its distance is rounded to.
         places = torch.arange(n, device=x.device)

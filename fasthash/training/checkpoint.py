@@ -112,13 +112,21 @@ def load_checkpoint(
 
     Returns:
         Where the run stands, None = finished, and the whole JSON part.
+
+    Raises:
+        ValueError: a run on another kind of device, whose random numbers this one cannot go on with; nothing is set.
     """
     tensors, rest = load_file(path / TENSORS), json.loads((path / REST).read_text())
+    default = _under(tensors, f"random/{state.rank}/")
+    before = "cuda" if "cuda" in default else "cpu"
+    if before != state.device.type:
+        raise ValueError(
+            f"fit: to resume the run of {str(path)!r}, config.accelerator must be {before!r}, got {state.device.type!r}"
+        )
     _set_modules(tensors, state.modules)
     state.tensors = {name: tensor.to(state.device) for name, tensor in _under(tensors, "tensor/").items()}
     for name, optimiser in optimisers.items():
         optimiser.load_state_dict(_unflatten(_under(tensors, f"optimiser/{name}/"), rest["optimisers"][name]))
-    default = _under(tensors, f"random/{state.rank}/")
     set_streams(state, _under(tensors, "generator/"), default, rest["random"][state.rank])
     cursor = rest["cursor"]
     return None if cursor is None else Cursor(tuple(cursor["path"]), cursor["step"]), rest

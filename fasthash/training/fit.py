@@ -12,7 +12,7 @@ from torch import nn
 from fasthash.data import TrainingSet
 from fasthash.methods import Cursor, Method, State, walk
 from fasthash.networks import build_network
-from fasthash.training.averaging import add_average, check_plan
+from fasthash.training.averaging import add_average, check_plan, taking_over
 from fasthash.training.checkpoint import latest_checkpoint, load_checkpoint
 from fasthash.training.config import Config
 from fasthash.training.encoding import evaluating
@@ -40,9 +40,9 @@ def fit(
 ) -> Run:
     """Train a method and leave a run folder.
 
-    The same method, data, config and machine give the same weights; on a CPU also bit for bit (with the same number of
-    torch threads), and also if the run was stopped or killed and resumed. Ctrl-C saves and stops; a second one stops at
-    once. The folder appears with the first step that is done: what cannot start leaves nothing.
+    The same method, data, config, versions and machine give the same weights; on a CPU also bit for bit (with the same
+    number of torch threads), and also if the run was stopped or killed and resumed. Ctrl-C saves and stops; a second
+    one stops at once. The folder appears with the first step that is done: what cannot start leaves nothing.
 
     Under torchrun each process calls this with the same arguments; the losses are those of the whole batch, and the
     first process writes the folder, which all must be able to read to resume.
@@ -67,9 +67,9 @@ def fit(
         ImportError: lightning-fabric is missing, or TensorBoard where it is asked for.
         KeyboardInterrupt: Ctrl-C; the run can be resumed.
         TypeError: a stage whose step returns no mapping of losses.
-        ValueError: no folder named, "16-mixed" on a CPU, a folder whose run had other options, a network of another
-            width, patience without validation, a running mean of a method that has its own, or a stage with too few
-            batches.
+        ValueError: no folder named, "16-mixed" on a CPU, a folder whose run had other options or another kind of device, a
+            network of another width, patience without validation, a running mean of a method that has its own, or a
+            stage with too few batches.
 
     Example:
         >>> import tempfile
@@ -110,6 +110,7 @@ def fit(
     if config.ema is not None:
         check_plan(method, plan, config.ema)
         add_average(method, modules, config.ema)
+        plan = taking_over(method, plan)
 
     description = describe(method, data, config, own_network=own_network, validation=validation, ranks=ranks.count)
     run = find_run(config, description, resume_hint) if ranks.writes else Run(config.folder)
@@ -122,6 +123,7 @@ def fit(
         start = cursor
         fabric.strategy.precision.load_state_dict(rest["precision"])
         _check_threads(rest["threads"], fabric.device)
+        _check_versions(run.config()["versions"], description["versions"])
 
     progress = progress or default_progress(method.name)
     keeper = Keeper(
@@ -159,6 +161,13 @@ def _check_network(network: nn.Module, data: TrainingSet, bits: int) -> None:
         shape = tuple(network.cpu()(torch.zeros(1, *data.shape)).shape)
     if shape != (1, bits):
         raise ValueError(f"fit: network must turn one item into (1, {bits}), got {shape}")
+
+
+def _check_versions(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    others = [name for name in ("fasthash", "torch", "numpy") if before.get(name) != now.get(name)]
+    if others:
+        had, has = (", ".join(f"{name} {found.get(name)}" for name in others) for found in (before, now))
+        warnings.warn(f"fit: the run had {had} and goes on with {has}, which may compute other bits", stacklevel=3)
 
 
 def _check_threads(before: int, device: torch.device) -> None:

@@ -132,13 +132,18 @@ class Keeper:
             self.save(cursor)
 
     def finish(self, last: Stage | None) -> None:
-        """Save the end of the run, after its last stage (scored unless that was just done), or earlier: None."""
+        """Save the end of the run, after its last stage, or earlier: None.
+
+        It is scored, unless that was just done and no closed form or `end` can have changed the weights since.
+        """
         if last is None:
             self._progress.note(
                 f"stopped early after {self.steps} steps: the {self._best.since} scores after step {self._best.steps} "
                 f"were not above its {self._best.score:.4f}"
             )
-        elif self._validation is not None and (self._scored_at != self.steps or last.run is not None):
+        elif self._validation is not None and (
+            self._scored_at != self.steps or last.run is not None or last.end is not None
+        ):
             self._score(last.name, Cursor((), last.length))
         self.save(None)
 

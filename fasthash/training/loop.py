@@ -56,8 +56,9 @@ class Loop:
     ) -> None:
         self._fabric, self._plan, self._state, self._optimisers = fabric, plan, state, optimisers
         self._ranks, self._clip = Ranks(fabric), clip
-        # Fabric's wrappers scale gradients for float16; rates are set, and states saved, on the bare optimisers.
-        self._stepping = {name: fabric.setup_optimizers(optimiser) for name, optimiser in optimisers.items()}
+        # Of gradients in float16, else None. Fabric's own step updates it after each optimiser, which changes the scale
+        # of the gradients that the next one still has.
+        self._scaler = getattr(fabric.strategy.precision, "scaler", None)
         for optimiser in optimisers.values():
             for group in optimiser.param_groups:
                 group.setdefault("initial_lr", group["lr"])
@@ -122,10 +123,16 @@ class Loop:
             self._fabric.backward(total, inputs=moved, retain_graph=name != names[-1])
             self._ranks.average_gradients(moved)
             if self._clip is not None:
-                self._fabric.strategy.precision.unscale_gradients(self._optimisers[name])
+                if self._scaler is not None:
+                    self._scaler.unscale_(self._optimisers[name])
                 clip_grad_norm_(moved, self._clip)
         for name in names:
-            self._stepping[name].step()
+            if self._scaler is None:
+                self._optimisers[name].step()
+            else:
+                self._scaler.step(self._optimisers[name])
+        if self._scaler is not None:
+            self._scaler.update()
         if self._ranks.count > 1:
             # Statistics of batch norm come from each process's share: all go on with those of the first.
             self._ranks.share_first(b for module in self._state.modules.values() for b in module.buffers())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -11,8 +13,9 @@ from torch import nn
 
 from fasthash.evaluation import RetrievalReport, evaluate
 from fasthash.methods import Method
+from fasthash.training.checkpoint import flush
 from fasthash.training.hasher import load
-from fasthash.training.run import Run
+from fasthash.training.run import Run, write_text
 
 
 def report_run(
@@ -32,7 +35,7 @@ def report_run(
     """Encode queries and database, evaluate, and leave codes, report and plots in the run folder.
 
     Writes codes/queries.safetensors, codes/database.safetensors, report.json, report.md, and plots/ where matplotlib is
-    installed.
+    installed; each file takes the place of an older one when it is whole.
 
     Args:
         run: a run folder.
@@ -69,8 +72,17 @@ def report_run(
     report = evaluate(codes["queries"], codes["database"], *labels, bits=hasher.bits, **options)
     for name, packed in codes.items():
         run.save_codes(name, packed, hasher.bits)
-    report.to_json(run.report_path)
-    run.report_path.with_suffix(".md").write_text(report.to_markdown(), encoding="utf-8")
+    write_text(run.report_path, report.to_json() + "\n")
+    write_text(run.report_path.with_suffix(".md"), report.to_markdown())
     if importlib.util.find_spec("matplotlib"):
-        report.save_plots(run.path / "plots")
+        _save_plots(report, run)
     return report
+
+
+def _save_plots(report: RetrievalReport, run: Run) -> None:
+    (run.path / "plots").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=run.path, prefix="plots.") as temporary:
+        report.save_plots(temporary)
+        for path in Path(temporary).iterdir():
+            flush(path)
+            path.replace(run.path / "plots" / path.name)

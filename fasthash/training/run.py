@@ -132,7 +132,10 @@ class Run:
             )
         path = self.path / "codes" / f"{name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"codes": codes.detach().cpu().contiguous()}, path, metadata={"bits": str(bits)})
+        temporary = path.with_suffix(".tmp")
+        save_file({"codes": codes.detach().cpu().contiguous()}, temporary, metadata={"bits": str(bits)})
+        flush(temporary)
+        temporary.replace(path)
         return path
 
     def codes(self, name: str) -> tuple[Tensor, int]:

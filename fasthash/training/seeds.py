@@ -47,13 +47,13 @@ def streams(state: State) -> Streams:
 
 
 def set_streams(state: State, named: Mapping[str, Tensor], defaults: Mapping[str, Tensor], others: Any) -> None:
-    """Take up `streams` again; what a run on another kind of device left is not taken."""
+    """Take up `streams` again, of a run on the same kind of device."""
     state.generators = {}
     for name, stored in named.items():
         state.generators[name] = Generator(state.device)
         state.generators[name].set_state(stored)
     torch.set_rng_state(defaults["cpu"])
-    if state.device.type == "cuda" and "cuda" in defaults:
+    if state.device.type == "cuda":
         torch.cuda.set_rng_state(defaults["cuda"], state.device)
     version, keys, following = others["python"]
     random.setstate((version, tuple(keys), following))

@@ -74,6 +74,16 @@ def test_the_second_call_computes_nothing_and_any_change_something(items, tmp_pa
         assert len(list(tmp_path.glob("*.npy"))) == number + 2
 
 
+def test_items_that_differ_where_a_quick_digest_does_not_look_are_others(items, tmp_path, monkeypatch):
+    monkeypatch.setattr("fasthash.data.sources.arrays.DIGEST_BYTES", 64 * 8)
+    many = items.repeat(4, 1)
+    changed = many.clone()
+    changed[2] += 1
+    assert ArraySource(changed).digest() == ArraySource(many).digest()
+    sources = [cache_features(x, Counting(), folder=tmp_path) for x in (many, changed)]
+    assert not torch.equal(everything(sources[0])[2], everything(sources[1])[2])
+
+
 def test_half_precision_halves_the_file(items, tmp_path):
     source = cache_features(items, Counting(), folder=tmp_path, dtype="float16")
     (path,) = tmp_path.glob("*.npy")

@@ -1,9 +1,14 @@
+import os
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from fasthash.data import ImageFiles, StoredViews, TrainingSet, open_dataset, read_image_folder, read_image_lists
+from fasthash.data.sources.images import fitted
+from fasthash.data.sources.torchvision import TorchvisionImages
 
 
 def picture(height, width, seed=0):
@@ -68,6 +73,16 @@ def test_random_views_follow_the_seed_and_the_item_only(folder):
     assert torch.equal(threaded.take(index, seeds=seeds), views)
 
 
+def test_images_of_any_size_are_cut():
+    numbers = np.random.default_rng(0)
+    sizes = [(499, 602), (602, 499), (1, 1), *numbers.integers(1, 700, (400, 2)).tolist()]
+    for number, size in enumerate(sizes):
+        image = Image.new("L", size, 255)
+        for shape in ((1, 28, 28), (1, 9, 14)):
+            for seed, crop in ((None, 0.0), (number, 1.0), (number, 0.2)):
+                assert (fitted(image, shape, crop, seed) == 255).all(), (size, shape)
+
+
 def test_a_training_set_reads_two_random_views(folder):
     source = ImageFiles([*folder.rglob("[0-9].*")], size=8, crop=0.3)
     data = TrainingSet(source, None, [], range(4))
@@ -82,17 +97,57 @@ def test_a_training_set_reads_two_random_views(folder):
     assert (both.views[0] != both.views[1]).flatten(1).any(1).all()
 
 
-def test_digest_is_of_names_and_sizes(folder, tmp_path):
+@pytest.mark.parametrize("full", [False, True])
+def test_digests_tell_files_apart(folder, tmp_path, full):
+    def digest(paths, size=8):
+        return ImageFiles(paths, size=size).digest(full=full)
+
     paths = sorted(folder.rglob("[0-9].*"))
-    digest = ImageFiles(paths, size=8).digest()
-    moved = tmp_path / "moved"
-    folder.rename(moved)
-    assert ImageFiles(sorted(moved.rglob("[0-9].*")), size=8).digest() == digest
-    moved_paths = sorted(moved.rglob("[0-9].*"))
-    assert ImageFiles(moved_paths, size=9).digest() != digest
-    assert ImageFiles(moved_paths[::-1], size=8).digest() != digest
-    moved_paths[0].write_bytes(moved_paths[0].read_bytes() + b"more")
-    assert ImageFiles(moved_paths, size=8).digest() != digest
+    before = digest(paths)
+    assert digest(paths) == before
+    assert digest(paths, size=9) != before
+    assert digest(paths[::-1]) != before
+    shutil.copytree(folder, tmp_path / "copy")
+    copies = sorted((tmp_path / "copy").rglob("[0-9].*"))
+    assert (digest(copies) == before) == full  # the content is the same, the place is not
+    content, found = paths[0].read_bytes(), paths[0].stat()
+    paths[0].write_bytes(content[::-1])
+    os.utime(paths[0], ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert (digest(paths) != before) == full
+    paths[0].write_bytes(content)
+    os.utime(paths[0], ns=(found.st_atime_ns, found.st_mtime_ns + 1))
+    assert (digest(paths) == before) == full
+
+
+class Part:
+    """A data set as those of torchvision are, with its images in an array or not."""
+
+    def __init__(self, images, listed):
+        self.images, self.targets = images, [0] * len(images)
+        if listed:
+            self.data = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, number):
+        return Image.fromarray(self.images[number]), 0
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_digests_of_data_sets_of_torchvision(listed):
+    images = np.stack([picture(8, 8, n) for n in range(3)])
+
+    def digests(images):
+        source = TorchvisionImages([Part(images, listed)], size=8)
+        return source.digest(), source.digest(full=True)
+
+    quick, full = digests(images)
+    assert digests(images.copy()) == (quick, full)
+    images[1, 2, 3] ^= 1
+    changed = digests(images)
+    assert (changed[0] != quick) == listed
+    assert changed[1] != full
 
 
 def test_folders_of_classes(folder):

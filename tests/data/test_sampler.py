@@ -22,6 +22,18 @@ def test_each_stream_gives_every_item_once_a_pass(labelled_items, unlabelled_ite
     assert batches[:, labelled:].numel() >= 3 * unlabelled_items
 
 
+def test_rounds_have_orders_of_their_own():
+    sampler = TwoStreamSampler(10, 50, batch_size=8, labelled=3, seed=1)
+    batches = [batch for batch, _ in zip(sampler, range(10), strict=False)]
+    rounds = {}
+    for key in ((), (1,), (2,), (1, 1), (2, 1), (1, 2)):
+        found = [batch for batch, _ in zip(sampler.in_rounds(key), range(10), strict=False)]
+        rounds[tuple(torch.stack(found).flatten().tolist())] = key
+        assert torch.equal(sampler.in_rounds(key).batch(7), found[7])
+    assert len(rounds) == 6
+    assert rounds[tuple(torch.stack(batches).flatten().tolist())] == ()
+
+
 def test_resumes_exactly_and_follows_the_seed():
     def sampler(seed):
         return TwoStreamSampler(10, 50, batch_size=8, labelled=3, seed=seed)

@@ -75,6 +75,11 @@ def test_digest_covers_values_and_how_they_are_read():
     assert ArraySource(x).digest() == ArraySource(x.copy()).digest()
 
 
+def forms_of(x):
+    source = ArraySource(x)
+    return source, source.standardised([0, 1]), source.select([0, 1]), StoredViews([source, source])
+
+
 def test_digest_of_a_large_array_reads_some_of_it(monkeypatch):
     monkeypatch.setattr("fasthash.data.sources.arrays.DIGEST_BYTES", 64 * 8)
     x = numbers(10_000, 4, dtype=np.uint8)
@@ -87,6 +92,12 @@ def test_digest_of_a_large_array_reads_some_of_it(monkeypatch):
     assert found[0]
     assert found[3]
     assert digest == ArraySource(x).digest()
+    full = [form.digest(full=True) for form in forms_of(x)]
+    x[100] ^= 1
+    assert ArraySource(x).digest() == digest
+    assert all(form.digest(full=True) != before for form, before in zip(forms_of(x), full, strict=True))
+    x[100] ^= 1
+    assert [form.digest(full=True) for form in forms_of(x)] == full
     assert ArraySource(x[:-1]).digest() != digest
 
 
@@ -176,7 +187,7 @@ class Squares(Source):
     def take(self, index, *, view=0, seeds=None):
         return index[:, None].float() ** 2
 
-    def digest(self):
+    def digest(self, *, full=False):
         return "squares"
 
 

@@ -22,6 +22,23 @@ def reachable_tensors(thing):
     return tensors
 
 
+def test_views_follow_seed_and_step_and_the_place_in_a_repeated_plan():
+    x = torch.arange(8.0)[:, None]
+    data = TrainingSet(StoredViews([x, x + 100, x + 200]), None, [], range(8))
+
+    def views(**where):
+        return torch.stack(data.batch(torch.arange(8), **where).views)[..., 0].tolist()
+
+    # Of a run that is not repeated they stay what they were: runs can be made again.
+    assert views(seed=5, step=3) == [
+        [0.0, 101.0, 2.0, 103.0, 4.0, 105.0, 206.0, 7.0],
+        [200.0, 1.0, 102.0, 3.0, 104.0, 205.0, 106.0, 107.0],
+    ]
+    forms = [{}, {"seed": 1}, {"step": 1}, {"place": (0, 1, 0)}, {"place": (0, 0, 1)}, {"place": (0, 0, 1), "step": 1}]
+    assert len({str(views(**form)) for form in forms}) == len(forms)
+    assert views(place=(0, 1, 0)) == views(place=(0, 1, 0))
+
+
 def test_labels_of_unlabelled_items_cannot_be_reached():
     labels = torch.arange(100, 120)
     data = TrainingSet(torch.randn(20, 3), labels, labelled=[4, 2], unlabelled=range(5, 15))

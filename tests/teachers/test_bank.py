@@ -24,6 +24,26 @@ def test_only_rows_that_were_written_are_found():
     assert bank.nearest(queries[:1], 1, exclude=torch.tensor([2]))[1].tolist() != [[2]]
 
 
+def test_the_last_of_repeated_rows_counts():
+    """Also on a device that writes in another order, such as from the end."""
+
+    class Backwards(torch.Tensor):
+        def __setitem__(self, index, value):
+            super().__setitem__(index.flip(0), value.flip(0) if isinstance(value, torch.Tensor) else value)
+
+    tensors = {}
+    bank = CodeBank(tensors, items=40, bits=12)
+    bank.codes = bank.codes.as_subclass(Backwards)
+    index = torch.randint(0, 40, (200,), generator=torch.Generator().manual_seed(0))
+    written = codes(200)
+    bank.write(index, written)
+    last = {row: place for place, row in enumerate(index.tolist())}
+    assert len(last) < 200
+    for row, place in last.items():
+        assert torch.equal(tensors["bank"][row], written[place])
+    bank.write(index[:0], written[:0])
+
+
 def test_it_lies_in_the_tensors_it_was_given():
     tensors = {}
     CodeBank(tensors, items=3, bits=48).write(torch.tensor([1]), codes(1, 48))

@@ -27,6 +27,20 @@ def test_blocks_give_the_sorted_distance_with_ties_to_the_lower_index(rows, colu
     assert torch.equal(graph, dense(x, y, 5, itself=False))
 
 
+@pytest.mark.parametrize(("dtype", "offset"), [(torch.float32, 100.0), (torch.float64, 1e7)])
+@pytest.mark.parametrize("itself", [True, False])
+def test_vectors_far_from_zero_keep_their_order(dtype, offset, itself):
+    numbers = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(n, 16, generator=numbers, dtype=torch.float64).to(dtype) + offset for n in (300, 400))
+    graph = feature_knn_graph(x, 20, database=None if itself else y, rows=128, columns=128)
+    other = (x if itself else y).double()
+    distance = torch.cdist(x.double(), other, compute_mode="donot_use_mm_for_euclid_dist")
+    if itself:
+        distance.fill_diagonal_(torch.inf)
+    # Neighbours in the order may lie as close as a rounding.
+    assert (graph == distance.sort(1).indices[:, :20]).float().mean() > 0.999
+
+
 def test_identical_items_never_hold_themselves():
     graph = feature_knn_graph(torch.ones(5, 2), 4, columns=2)
     assert graph.tolist() == [[j for j in range(5) if j != i] for i in range(5)]

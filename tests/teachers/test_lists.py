@@ -36,6 +36,16 @@ def test_lists_are_the_two_ends_of_the_sorted_batch(window, exclude_self):
     assert torch.equal(far, order[:, window[0] : sum(window)])
 
 
+@pytest.mark.parametrize(("dtype", "offset"), [(torch.float32, 100.0), (torch.float64, 1e7)])
+def test_vectors_far_from_zero_keep_their_order(dtype, offset):
+    x = points(300, 16).to(dtype) + offset
+    near, far = near_far_lists(x, 20, (270, 20))
+    order = torch.cdist(x.double(), x.double(), compute_mode="donot_use_mm_for_euclid_dist").sort(1).indices
+    # Neighbours in the order may lie as close as a rounding.
+    assert (near == order[:, :20]).float().mean() > 0.999
+    assert (far == order[:, 270:290]).float().mean() > 0.999
+
+
 def test_rank_0_is_the_item_itself_and_ties_go_to_the_lower_place():
     near, far = near_far_lists(torch.full((5, 3), 0.3), 3, (3, 2))
     assert near.tolist() == [[0, 1, 2], [1, 0, 2], [2, 0, 1], [3, 0, 1], [4, 0, 1]]

@@ -7,6 +7,7 @@ import torch
 from fasthash.methods import Cursor, State
 from fasthash.training import checkpoint
 from fasthash.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from fasthash.training.seeds import Streams, streams
 
 
 def run_state(value=0.0):
@@ -47,6 +48,25 @@ def test_python_and_numpy_numbers_go_on(tmp_path):
     expected = random.random(), np.random.rand()  # noqa: NPY002
     assert load_checkpoint(latest_checkpoint(tmp_path), state, optimisers)[0] is None
     assert (random.random(), np.random.rand()) == expected  # noqa: NPY002
+
+
+@pytest.mark.parametrize("kinds", [("cuda", "cpu"), ("cpu", "cuda")])
+def test_a_run_of_another_kind_of_device_is_refused_and_nothing_set(tmp_path, kinds):
+    state, optimisers = run_state(2.0)
+    state.generator("view")
+    found = streams(state)
+    if kinds[0] == "cuda":
+        states = {"cpu": found.torch["cpu"], "cuda": torch.zeros(16, dtype=torch.uint8)}
+        found = Streams({"view": states["cuda"]}, states, found.others)
+    save_checkpoint(tmp_path, state, optimisers, Cursor((0,), 7), {}, everywhere=[found])
+    other, other_optimisers = run_state()
+    other.device = torch.device(kinds[1])
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match=f"config.accelerator must be '{kinds[0]}', got '{kinds[1]}'"):
+        load_checkpoint(latest_checkpoint(tmp_path), other, other_optimisers)
+    assert other.modules["net"].weight.abs().max() < 1
+    assert other.tensors["codes"].tolist() == [0, 0]
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_new_checkpoint_takes_the_place_of_the_old(tmp_path):

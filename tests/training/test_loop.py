@@ -3,6 +3,7 @@ import itertools
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from run_helpers import StopAfter, final_state, without_times
 
 from fasthash.methods import Cursor, Stage, State
@@ -68,10 +69,10 @@ def test_steps_after_the_last_checkpoint_run_and_are_logged_once(toy, tmp_path):
     )
 
 
-def loop_of(plan, state, **hooks):
+def loop_of(plan, state, fabric=None, **options):
     quiet = {"on_step": lambda stage, cursor, losses: None, "on_pause": lambda cursor, closed: None}
-    fabric = Fabric(accelerator="cpu", devices=1)
-    return Loop(fabric, plan, state, make_optimisers(plan, state), **{**quiet, **hooks})
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    return Loop(fabric, plan, state, make_optimisers(plan, state), **{**quiet, **options})
 
 
 def test_each_optimiser_minimises_its_own_losses_only(toy):
@@ -100,6 +101,35 @@ def test_each_optimiser_minimises_its_own_losses_only(toy):
     for name, module in state.modules.items():
         for p, old, gradient in zip(module.parameters(), before[name], expected[name], strict=True):
             assert torch.allclose(p, old - 0.5 * gradient)
+
+
+@pytest.mark.parametrize("clip", [None, 0.05, 1e3])
+def test_scaled_gradients_move_every_optimiser_as_plain_ones_do(toy, clip):
+    """The scale doubles after each step, so that an update between two optimisers would show."""
+
+    def moves_with(fabric):
+        torch.manual_seed(0)
+        modules = {"a": torch.nn.Linear(4, 1), "b": torch.nn.Linear(4, 1)}
+        before = [p.detach().clone() for m in modules.values() for p in m.parameters()]
+        state = State(toy.items(), modules)
+        stage = Stage(
+            "s",
+            length=2,
+            reads=lambda state, cursor: itertools.repeat(state.data.batch(torch.arange(5))),
+            step=lambda state, batch, cursor: {
+                name: {"y": module(batch.x).square().mean()} for name, module in modules.items()
+            },
+            optimisers={n: lambda s, n=n: torch.optim.SGD(s.modules[n].parameters(), lr=0.1) for n in ("a", "b")},
+        )
+        loop_of([stage], state, fabric=fabric, clip=clip).run(Cursor((0,)))
+        after = [p.detach() for m in modules.values() for p in m.parameters()]
+        return torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)])
+
+    scaler = torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=1)
+    scaled = moves_with(Fabric(accelerator="cpu", plugins=[MixedPrecision("16-mixed", "cpu", scaler)]))
+    assert scaler.get_scale() == 256
+    # The step computes in float16, so to its precision.
+    torch.testing.assert_close(scaled, moves_with(Fabric(accelerator="cpu", devices=1)), rtol=0.02, atol=1e-3)
 
 
 def test_rates_follow_the_stage_and_come_back(toy):

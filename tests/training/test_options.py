@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import signal
 from dataclasses import replace
 
@@ -13,6 +15,7 @@ from torch import nn
 
 from fasthash import methods
 from fasthash.data import TrainingSet
+from fasthash.methods import Repeat, Stage
 from fasthash.networks import HashNetwork, linear_head
 from fasthash.training import Config, Run, Silent, fit, load
 from fasthash.training.log import Log
@@ -86,6 +89,42 @@ def test_the_running_mean_leaves_the_training_alone_and_resumes(tmp_path):
     assert same_weights(whole, run_of(tmp_path / "parts", ema=0.9, resume=True))
 
 
+@pytest.mark.parametrize("hook", ["run", "end", "last"])
+def test_the_running_mean_goes_on_from_weights_that_are_set(tmp_path, monkeypatch, hook):
+    """By a closed form or an `end` hook in each of two rounds, and by one after the last step."""
+    trained, kind = network(), type(methods.create("dpsh", bits=12))
+    plan_of = kind.plan
+
+    def set_weights(state, cursor):
+        with torch.no_grad():
+            for p in state.modules["student"].parameters():
+                p.fill_(5 + sum(cursor.rounds))
+        watch.seen.append(watch.weights())
+
+    def plan(self, data, seed):
+        (train,) = plan_of(self, data, seed)
+        train = dataclasses.replace(train, length=2)
+        if hook == "run":
+            return [Repeat([train, Stage("closed", run=set_weights)], 2), train]
+        repeated = Repeat([dataclasses.replace(train, end=set_weights)], 2)
+        return [repeated] if hook == "last" else [repeated, train]
+
+    watch = Watch(trained)
+    monkeypatch.setattr(kind, "plan", plan)
+    run = run_of(tmp_path / "run", network=trained, progress=watch, ema=0.7)
+    mean, step = watch.seen[0], 0
+    for number, weights in enumerate(watch.seen[1:], start=1):
+        if number % 3 == 0:  # two steps, then the hook
+            assert torch.equal(weights, torch.full_like(weights, 4 + number // 3))
+            mean = weights
+            continue
+        step += 1
+        decay = min(1 - 1 / (step + 1), 0.7)
+        mean = decay * mean + (1 - decay) * weights
+    assert len(watch.seen) == (7 if hook == "last" else 9)
+    assert torch.allclose(load(run, network=network()).network.head[0].weight, mean, atol=1e-5)
+
+
 def test_a_running_mean_of_a_running_mean_is_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"ema must be None for pts3h, whose encoder is a running mean already, got 0\.9"
@@ -151,6 +190,20 @@ def test_another_number_of_threads_is_told(tmp_path, torch_threads):
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     with pytest.warns(UserWarning, match=f"the run had {before} torch threads and goes on with {before + 1}"):
+        run_of(tmp_path / "run", resume=True)
+
+
+def test_other_versions_are_told(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_of(tmp_path / "run", progress=StopAfter(2))
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    now = config["versions"]["torch"]
+    config["versions"] |= {"torch": "2.0.1", "python": "3.0"}
+    path.write_text(json.dumps(config))
+    with pytest.warns(
+        UserWarning, match=f"fit: the run had torch 2.0.1 and goes on with torch {re.escape(now)}, which"
+    ):
         run_of(tmp_path / "run", resume=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -154,6 +155,47 @@ def test_the_report_of_a_run_lies_in_its_folder(digits, scored):
         scored.save_codes("wide", codes, 24)
     with pytest.raises(FileNotFoundError, match=r"Run\.codes: name must be one of .*, got 'absent'"):
         scored.codes("absent")
+
+
+def test_files_of_a_report_are_replaced_and_never_written_over(digits, scored, tmp_path):
+    """A second name of each old file keeps what was in it."""
+    images, labels, split, _ = digits
+    items = {"queries": images[split.queries], "database": images[split.database]}
+    items |= {"query_labels": labels[split.queries], "database_labels": labels[split.database]}
+    training.report_run(scored, **items, which="last")
+    paths = [path for path in scored.path.rglob("*") if path.is_file() and {"codes", "plots"} & {path.parent.name}]
+    paths += [scored.report_path, scored.report_path.with_suffix(".md")]
+    assert len(paths) in (4, 14)  # with matplotlib ten of plots
+    for number, path in enumerate(paths):
+        (tmp_path / str(number)).hardlink_to(path)
+    old = [path.read_bytes() for path in paths]
+    training.report_run(scored, **items, which="best")
+    assert [path.read_bytes() != content for path, content in zip(paths, old, strict=True)] == [True] * len(paths)
+    assert [(tmp_path / str(number)).read_bytes() for number in range(len(paths))] == old
+    names = {path.name for path in scored.path.rglob("*")}
+    assert not any(name.endswith(".tmp") or name.startswith("plots.") for name in names)
+
+
+def test_what_an_end_hook_sets_is_scored(digits, validation, tmp_path, monkeypatch):
+    """Also where the last step has been scored already."""
+    method = methods.create("dpsh", **{**SMALL, "epochs": 0.2})
+    plan_of = type(method).plan
+
+    def end(state, cursor):
+        assert cursor.step == 10
+        with torch.no_grad():
+            for p in state.modules["student"].parameters():
+                p.zero_()
+
+    monkeypatch.setattr(type(method), "plan", lambda *a: [dataclasses.replace(stage, end=end) for stage in plan_of(*a)])
+    config = Config(str(tmp_path / "run"), validate_every=10)
+    run = fit(method, digits[3], config, validation=validation, progress=Silent())
+    found = [line["validation_mAP"] for line in run.metrics() if "validation_mAP" in line]
+    assert len(found) == 2
+    hasher = load(run, which="last")
+    codes = (hasher.encode(validation.queries), hasher.encode(validation.database))
+    score = mean_average_precision(*codes, validation.query_labels, validation.database_labels, bits=12)
+    assert found[1] == float(score) < found[0]
 
 
 def test_best_of_equal_scores_is_the_first(digits, tmp_path):

@@ -20,7 +20,7 @@ class ArraySource(Source):
     """The rows of an array, turned into float32 as they are read: value * scale + offset.
 
     The array is referred to and never copied whole. A digest covers type, shape, scale, offset and all bytes of an
-    array of up to 64 MiB; of a larger one 64 blocks of 1 MiB, evenly spread.
+    array of up to 64 MiB; of a larger one 64 blocks of 1 MiB, evenly spread, or all bytes if it is `full`.
 
     Args:
         x: items (n, ...), floating or uint8; a tensor or an array, also a mapped one (`map_array`).
@@ -72,14 +72,14 @@ class ArraySource(Source):
         """See `Source.reading`."""
         return Reading(_kind(self._x) == "uint8", self._scale, self._offset, self._channels_last)
 
-    def digest(self) -> str:
+    def digest(self, *, full: bool = False) -> str:
         """See `ArraySource`."""
         head = (_kind(self._x), tuple(self._x.shape), self._scale, self._offset, self._channels_last)
         state = hashlib.blake2b(repr(head).encode(), digest_size=16)
         row = max(1, self._x[:1].nbytes)
         block = max(1, DIGEST_BYTES // DIGEST_BLOCKS // row)
         starts = range(0, len(self), block)
-        if row * len(self) > DIGEST_BYTES:
+        if row * len(self) > DIGEST_BYTES and not full:
             spread = np.linspace(0, max(0, len(self) - block), DIGEST_BLOCKS)
             starts = np.unique(spread.astype(np.int64)).tolist()
         for start in starts:

@@ -22,7 +22,8 @@ from fasthash.data.sources.source import Source
 class ImageFiles(Source):
     """Images of one size from files of any: scaled so that they cover it, and cut in the middle; values in [0, 1].
 
-    A digest covers names (below the folder that all share) and sizes of the files, not their content.
+    A digest covers places, sizes and times of the last change of the files; a `full` one their content, wherever they
+    lie.
 
     Args:
         paths: of the files.
@@ -100,13 +101,16 @@ class ImageFiles(Source):
         except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise
             raise ValueError(f"ImageFiles.take: paths: expected an image, got {path!r}: {error}") from error
 
-    def digest(self) -> str:
+    def digest(self, *, full: bool = False) -> str:
         """See `ImageFiles`."""
         state = hashlib.blake2b(repr((self.shape, self._crop)).encode(), digest_size=16)
-        shared = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in self._paths] or ["/"])
         for path in self._paths:
-            name = Path(os.path.relpath(path, shared)).as_posix()
-            state.update(f"{name}\0{os.path.getsize(path)}\n".encode())
+            found = os.stat(path)
+            if full:
+                state.update(f"{found.st_size}\n".encode())
+                state.update(Path(path).read_bytes())
+            else:
+                state.update(f"{os.path.abspath(path)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
         return state.hexdigest()
 
 
@@ -123,7 +127,13 @@ def fitted(image: Any, shape: tuple[int, ...], crop: float = 0.0, seed: int | No
         scale *= numbers.uniform(crop, 1)
         left, top = numbers.random(), numbers.random()
     left, top = left * (image.width - scale * width), top * (image.height - scale * height)
-    window = (left, top, left + scale * width, top + scale * height)
+    # Rounding may put an edge just outside, which Pillow refuses.
+    window = (
+        max(0.0, left),
+        max(0.0, top),
+        min(left + scale * width, image.width),
+        min(top + scale * height, image.height),
+    )
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=window))
     return pixels.reshape(height, width, channels)
 

@@ -61,8 +61,13 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def digest(self) -> str:
-        """What identifies the items: 16 bytes of BLAKE2b, as hexadecimal digits; each source says what goes into it."""
+    def digest(self, *, full: bool = False) -> str:
+        """What identifies the items: 16 bytes of BLAKE2b, as hexadecimal digits; each source says what goes into it.
+
+        Args:
+            full: cover all that the items hold, however long it takes to read; what is computed from items may be kept
+                under this digest. Otherwise it is made quickly, and may miss a change.
+        """
 
     @property
     def standardisation(self) -> Standardisation | None:
@@ -176,8 +181,8 @@ class _Standardised(Source):
         x = self._source.take(index, view=view, seeds=seeds)
         return x.sub_(self._standardisation.mean.to(x.device)).div_(self._standardisation.deviation.to(x.device))
 
-    def digest(self) -> str:
-        state = hashlib.blake2b(self._source.digest().encode(), digest_size=16)
+    def digest(self, *, full: bool = False) -> str:
+        state = hashlib.blake2b(self._source.digest(full=full).encode(), digest_size=16)
         for tensor in (self._standardisation.mean, self._standardisation.deviation):
             state.update(tensor.contiguous().numpy().data)
         return state.hexdigest()
@@ -204,7 +209,7 @@ class _Selected(Source):
     def take(self, index: Tensor, *, view: int | Tensor = 0, seeds: Tensor | None = None) -> Tensor:
         return self._source.take(self._rows[index], view=view, seeds=seeds)
 
-    def digest(self) -> str:
-        state = hashlib.blake2b(self._source.digest().encode(), digest_size=16)
+    def digest(self, *, full: bool = False) -> str:
+        state = hashlib.blake2b(self._source.digest(full=full).encode(), digest_size=16)
         state.update(self._rows.contiguous().numpy().data)
         return state.hexdigest()

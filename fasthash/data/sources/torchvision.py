@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fasthash.data.sources.arrays import ArraySource
 from fasthash.data.sources.files import File
 from fasthash.data.sources.images import fitted, images_to_float
 from fasthash.data.sources.source import Source
@@ -19,7 +20,8 @@ from fasthash.data.sources.source import Source
 class TorchvisionImages(Source):
     """The images of data sets of torchvision, one after another, scaled and cut as `ImageFiles` does.
 
-    A digest covers names, lengths and labels of the data sets, not the images.
+    A digest covers names, lengths and labels of the data sets, and the images where they lie in an array (as
+    `ArraySource` does); a `full` one decodes all others and covers them too.
 
     Args:
         parts: data sets that give (Pillow image, label) by number; labels are class ids.
@@ -61,11 +63,20 @@ class TorchvisionImages(Source):
         image = self._parts[part][number - int(self._starts[part])][0]
         return fitted(image, self.shape, self._crop, seed)
 
-    def digest(self) -> str:
+    def digest(self, *, full: bool = False) -> str:
         """See `TorchvisionImages`."""
         head = [(type(part).__name__, len(part)) for part in self._parts]
         state = hashlib.blake2b(repr((head, self.shape, self._crop)).encode(), digest_size=16)
         state.update(self.labels.data)
+        for part in self._parts:
+            images = getattr(part, "data", None)
+            if isinstance(images, (np.ndarray, Tensor)) and str(images.dtype).endswith("uint8"):
+                state.update(ArraySource(images).digest(full=full).encode())
+            elif full:
+                for number in range(len(part)):
+                    image = part[number][0].convert("RGB" if self.shape[0] == 3 else "L")
+                    state.update(repr(image.size).encode())
+                    state.update(image.tobytes())
         return state.hexdigest()
 
 

@@ -64,7 +64,7 @@ class StoredViews(Source):
         """See `Source.reading`; of the plain view."""
         return self._sources[0].reading
 
-    def digest(self) -> str:
+    def digest(self, *, full: bool = False) -> str:
         """Of the digests of the sources, in order."""
-        together = "".join(source.digest() for source in self._sources)
+        together = "".join(source.digest(full=full) for source in self._sources)
         return hashlib.blake2b(together.encode(), digest_size=16).hexdigest()
