@@ -22,7 +22,7 @@ from timing import seconds_of, summary
 from torch import Tensor
 
 from fasthash import methods
-from fasthash.data import TrainingSet
+from fasthash.data import Perturbation, TrainingSet
 from fasthash.methods import Cursor, State
 from fasthash.networks import NetworkConfig, build_network
 
@@ -34,9 +34,9 @@ CASES: dict[str, dict[str, Any]] = {
     "ssdh": {},
     "ssdh, graph of codes": {"graph": "codes"},
     "ssdh, bank": {"graph_scope": "bank"},
-    "ssdh, preset": {"teacher": True, "pseudo_loss": "likelihood", "w_pseudo": 30.0, "q": 0.1, "ramp": 0.3},
+    "ssdh, preset": {"preset": "cifar10-features-500"},
     "pts3h": {},
-    "pts3h, preset": {"g_pair": 0.0, "g_graph": 2.0, "graph_loss": "likelihood", "near": 0.25, "far": 0.30},
+    "pts3h, preset": {"preset": "cifar10-features-500"},
     "pts3h, pairs and pseudo-pairs": {"g_graph": 1.0, "graph_loss": "likelihood"},
     "pts3h, pairs, pseudo-pairs and profiles": {"g_graph": 1.0, "graph_loss": "likelihood", "g_nb": 1.0},
     "pts3h, bank": {"g_graph": 1.0, "graph_loss": "likelihood", "graph_scope": "bank"},
@@ -50,7 +50,9 @@ class Step:
         kind = name.split(",")[0]
         share = {"labelled_fraction": LABELLED / BATCH} if kind == "ssdh" else {"labelled": LABELLED}
         config = NetworkConfig("mlp", (HIDDEN,))
-        self.method: Any = methods.create(kind, bits=BITS, network=config, batch_size=BATCH, **share, **options)
+        # Views are drawn before the networks in every method: they are none of the step's own cost.
+        common = {"network": config, "batch_size": BATCH, "perturbation": Perturbation()}
+        self.method: Any = methods.create(kind, bits=BITS, **{**common, **share, **options})
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(20_000, FEATURES, generator=generator)
         labels = torch.randint(CLASSES, (20_000,), generator=generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -134,7 +135,9 @@ def _resume(folder: Path, report: bool) -> None:
 def _fit(recipe: Recipe, report: bool) -> None:
     """Train, with the recipe in the folder from the beginning on; then report."""
     dataset, split = open_split(recipe.data, recipe.training.seed)
-    print(split, flush=True)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    if first:
+        print(split, flush=True)
     data = TrainingSet.from_split(dataset.source, dataset.labels, split, standardise=recipe.data.standardise)
     validation = None
     if len(split.validation):
@@ -148,6 +151,8 @@ def _fit(recipe: Recipe, report: bool) -> None:
         attach={RECIPE: recipe.to_yaml()},
         resume_hint=f"fasthash train --resume {folder} goes on",
     )
+    if not first:
+        return
     if report:
         print(report_on(run, dataset, split))
     print(f"\nWritten to {folder}/")

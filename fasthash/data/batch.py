@@ -58,14 +58,13 @@ class Batch:
         """The unlabelled items of this process, in a view of this number; there may be but one."""
         return self.views[min(view, len(self.views) - 1)][self.labelled_here :]
 
-    def pair_similarity(self) -> tuple[Tensor, Tensor]:
+    def pair_similarity(self) -> tuple[Tensor, Tensor] | None:
         """The pairs as symmetric matrices over the labelled items: similar and known, bool (labelled, labelled).
 
-        Raises:
-            ValueError: a batch without pairs.
+        None where classes are known and not pairs: `losses.label_similarity` makes such matrices of labels.
         """
         if self.pairs is None:
-            raise ValueError("Batch.pair_similarity: pairs: expected some, got a batch of labels")
+            return None
         first, second, value = self.pairs.unbind(1)
         known = torch.zeros(self.labelled, self.labelled, dtype=torch.bool, device=self.pairs.device)
         similar = known.clone()

@@ -30,6 +30,9 @@ def checked_pairs(pairs: Tensor, rows: Tensor) -> Tensor:
     return pairs
 
 
+_PLACES = 2**31  # more than a set has; a pair of places is one int64
+
+
 class PairTable:
     """Finds the known pairs among items of a batch.
 
@@ -51,17 +54,21 @@ class PairTable:
         order = rows.argsort()
         places = order[torch.searchsorted(rows[order], pairs[:, :2].contiguous())]
         self.pairs = torch.cat([places, pairs[:, 2:]], 1)
-        self._items = len(rows)
         self._keys, sorting = self._key(places[:, 0], places[:, 1]).sort()
         self._values = pairs[sorting, 2]
 
     def among(self, index: Tensor) -> Tensor:
         """The pairs of items at these places, int64 (b,): int64 (p, 3), two positions in `index`, and 1 or 0."""
         first, second = torch.triu_indices(len(index), len(index), 1)
-        keys = self._key(index[first], index[second])
+        similar, known = self.look_up(index[first], index[second])
+        return torch.stack([first[known], second[known], similar[known].long()], 1)
+
+    def look_up(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether pairs of items at these places, int64 of one shape, are similar, and whether they are known: bool."""
+        keys = self._key(one, other)
         found = torch.searchsorted(self._keys, keys).clamp(max=len(self._keys) - 1)
         known = self._keys[found] == keys
-        return torch.stack([first[known], second[known], self._values[found[known]]], 1)
+        return known & (self._values[found] == 1), known
 
     def _key(self, one: Tensor, other: Tensor) -> Tensor:
-        return torch.minimum(one, other) * self._items + torch.maximum(one, other)
+        return torch.minimum(one, other) * _PLACES + torch.maximum(one, other)

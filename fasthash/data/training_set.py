@@ -93,6 +93,18 @@ class TrainingSet:
                 known, hidden = known[~empty], torch.cat([hidden, known[empty]])
         return cls(x, labels, known, hidden, standardise=standardise)
 
+    def known_pairs(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Which pairs of items at these places, int64 of one shape, are similar, and which are known.
+
+        Returns:
+            Two bool tensors of that shape; similar is False wherever known is. Without `pairs` none is known.
+        """
+        if self._pairs is None:
+            unknown = torch.zeros_like(one, dtype=torch.bool)
+            return unknown, unknown
+        similar, known = self._pairs.look_up(one.cpu(), other.cpu())
+        return similar.to(one.device), known.to(one.device)
+
     @property
     def pairs(self) -> Tensor | None:
         """Known pairs, int64 (m, 3): two places in the set, and 1 = similar or 0 = not; None = classes are known."""

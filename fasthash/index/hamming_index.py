@@ -158,7 +158,7 @@ class HammingIndex(IndexReader):
             if len(positions):
                 keep = torch.ones(len(state), dtype=torch.bool, device=state.device)
                 keep[positions] = False
-                self._publish(state.kept(keep.nonzero()[:, 0]))
+                self._publish(state.kept(keep))
 
     def merge_from(self, other: HammingIndex, *, offset: int = 0) -> None:
         """Add the codes of another index, in its order, under their ids. The other stays as it is.

@@ -123,22 +123,25 @@ class Ids:
             raise ValueError(f"id {int(known[0])} is there already")
         return Ids(count, None, before.rows.appended(ids), False, _merged((*before.runs, block)))
 
-    def kept(self, positions: torch.Tensor) -> Ids:
-        """The ids at rising positions."""
-        count = len(positions)
-        if self.first is not None and (count == 0 or int(positions[-1]) - int(positions[0]) == count - 1):
-            return Ids.sequence(self.first + int(positions[0]) if count else 0, count)
-        before = self._stored(positions.device)
+    def kept(self, keep: torch.Tensor) -> Ids:
+        """The ids where a mask (count,) is True."""
+        count = int(keep.sum())
+        if count == 0:
+            return Ids.sequence(0, 0)
+        begin = int(keep.to(torch.uint8).argmax())
+        if self.first is not None and bool(keep[begin : begin + count].all()):
+            return Ids.sequence(self.first + begin, count)
+        before = self._stored(keep.device)
         assert before.rows is not None
-        rows = before.rows.kept(positions)
+        rows = before.rows.kept(keep)
         if self.rises or self.made_runs is None:
             return Ids(count, None, rows, self.rises)
-        moved = torch.full((self.count,), -1, device=positions.device)
-        moved[positions] = torch.arange(count, device=positions.device)
+        moved = keep.cumsum(0) - 1
         runs = []
         for run in self.made_runs:
-            now = moved[_positions(run)]
-            runs.append(_Run(run.ids[now >= 0], now[now >= 0]))
+            positions = _positions(run)
+            left = keep[positions]
+            runs.append(_Run(run.ids[left], moved[positions[left]]))
         return Ids(count, None, rows, False, _merged(tuple(run for run in runs if len(run.ids))))
 
     def shared(self) -> Ids:

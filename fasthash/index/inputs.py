@@ -68,7 +68,10 @@ def listed(function: str, name: str, value: Any, like: Any) -> Any:
     if not isinstance(value, (list, tuple, range)):
         raise TypeError(f"{function}: {name}: expected a list or an array, got {type(value).__name__}")
     try:
-        array = np.asarray(value) if len(value) else np.zeros(0, dtype=np.int64)
+        if isinstance(value, range):
+            array = np.arange(value.start, value.stop, value.step)  # which makes no Python numbers
+        else:
+            array = np.asarray(value) if value else np.zeros(0, dtype=np.int64)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{function}: {name}: expected a list of numbers, got one that is none: {error}") from None
     if not isinstance(like, torch.Tensor):

@@ -13,6 +13,8 @@ _TORCH_TO_NUMPY: dict[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
 }
 
+_BLOCK = 1 << 16  # rows
+
 
 def numpy_dtype(dtype: torch.dtype) -> type[np.generic]:
     """The same dtype for NumPy, of those that tables have."""
@@ -28,6 +30,14 @@ def allocate(rows: int, width: int | None, dtype: torch.dtype, device: torch.dev
     if device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
     return torch.from_numpy(np.empty(shape, dtype=_TORCH_TO_NUMPY[dtype]))
+
+
+def _write(rows: torch.Tensor, block: torch.Tensor) -> None:
+    """A plain copy. Torch would wake its threads for it, which costs more than the copy where others use the cores."""
+    if rows.is_cuda:
+        rows.copy_(block)
+    else:
+        np.copyto(rows.numpy(), block.detach().numpy())
 
 
 class Rows:
@@ -52,7 +62,7 @@ class Rows:
         return self.table[: self.count]
 
     def appended(self, block: torch.Tensor) -> Rows:
-        """These rows and then those of a block, converted to the dtype of the table.
+        """These rows and then those of a block of the same dtype.
 
         A full table is copied into one of twice the size: each row is copied about once more, however small the blocks
         are, and memory that no row was written to is not taken from the machine.
@@ -62,13 +72,23 @@ class Rows:
         if count > len(table):
             room = count if self.count == 0 else max(count, 2 * self.count)
             table = allocate(room, None if table.dim() == 1 else table.shape[1], table.dtype, table.device)
-            table[: self.count] = self.shown
-        table[self.count : count] = block
+            _write(table[: self.count], self.shown)
+        _write(table[self.count : count], block)
         return Rows(table, count)
 
-    def kept(self, positions: torch.Tensor) -> Rows:
-        """The rows at some positions, in a table of their own."""
-        return Rows(self.shown[positions], len(positions))
+    def kept(self, keep: torch.Tensor) -> Rows:
+        """The rows where a mask (count,) is True, in a table of their own."""
+        count = int(keep.sum())
+        table = allocate(
+            count, None if self.table.dim() == 1 else self.table.shape[1], self.table.dtype, self.table.device
+        )
+        at = 0
+        for first in range(0, self.count, _BLOCK):  # so that little memory is needed beside the two tables
+            rows, mask = self.shown[first : first + _BLOCK], keep[first : first + _BLOCK]
+            block = rows[mask] if rows.is_cuda else torch.from_numpy(rows.numpy()[mask.numpy()])
+            _write(table[at : at + len(block)], block)
+            at += len(block)
+        return Rows(table, count)
 
     def shared(self) -> Rows:
         """The same rows for another owner: without room, so that what it appends goes into a table of its own."""

@@ -109,10 +109,10 @@ class Snapshot:
         self._check("ids", positions)
         return self.ids.at(positions)
 
-    def kept(self, positions: torch.Tensor) -> Snapshot:
-        """The codes at rising positions, in tables of their own."""
-        documents = None if self.documents is None else self.documents.kept(positions)
-        return replace(self, codes=self.codes.kept(positions), ids=self.ids.kept(positions), documents=documents)
+    def kept(self, keep: torch.Tensor) -> Snapshot:
+        """The codes where a mask (n,) is True, in tables of their own."""
+        documents = None if self.documents is None else self.documents.kept(keep)
+        return replace(self, codes=self.codes.kept(keep), ids=self.ids.kept(keep), documents=documents)
 
     def shared(self) -> Snapshot:
         """The same state for another owner, without a copy of what lies in memory."""

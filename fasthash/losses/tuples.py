@@ -83,14 +83,15 @@ def draw_triplets(
     check_matrix("draw_triplets", "similarity", similarity, items, items)
     check_matrix("draw_triplets", "known", known, items, items)
     both = torch.cat([similarity, known & ~similarity])
-    positive, negative = draw_columns(both, draws=draws, generator=generator).view(2, items, draws)
-    accepted = (positive >= 0) & (negative >= 0)
-    if items:
-        accepted &= ~similarity[positive.clamp(min=0), negative.clamp(min=0)]
+    drawn = draw_columns(both, draws=draws, generator=generator).view(2, items, draws)
+    positive, negative = drawn
+    # A place of -1 reads the last row, which the first condition makes no matter.
+    accepted = ((positive | negative) >= 0) & ~similarity[positive, negative]
     # Weights that fall make the first accepted draw the largest: argmax names no order among equals.
-    first = (accepted * torch.arange(draws, 0, -1, device=accepted.device)).argmax(1, keepdim=True)
-    anchors = torch.arange(items, device=similarity.device)[:, None]
-    triplets = torch.cat([anchors, positive.gather(1, first), negative.gather(1, first)], 1)
+    weights = torch.arange(draws, 0, -1, device=accepted.device)
+    first = (accepted * weights).argmax(1, keepdim=True)
+    anchors = torch.arange(items, device=similarity.device)[None, :, None]
+    triplets = torch.cat([anchors, drawn.gather(2, first.expand(2, items, 1))])[:, :, 0].T
     return triplets.masked_fill(~accepted.any(1, keepdim=True), -1)
 
 

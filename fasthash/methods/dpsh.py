@@ -53,9 +53,9 @@ class DPSH(SupervisedMethod):
         check_choice(name, ("dpsh", "dsh", "balanced"), sup=self.sup)
         check_range(name, "[0, inf)", q=self.q)
 
-    def supervised(self, u: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def supervised(self, u: Tensor, labels: Tensor, pairs: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
         """Supervised term and quantisation of outputs (n, bits) of labelled items."""
-        similarity, known = label_similarity(labels)
+        similarity, known = label_similarity(labels) if pairs is None else pairs
         losses: dict[str, Callable[..., Tensor]] = {
             "dpsh": pairwise_likelihood,
             "dsh": dsh,

@@ -45,8 +45,8 @@ class DSH(SupervisedMethod):
         check_range("DSH", "(0, inf)", margin=self.margin)
         check_range("DSH", "[0, inf)", q=self.q)
 
-    def supervised(self, u: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def supervised(self, u: Tensor, labels: Tensor, pairs: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
         """Contrastive term and regulariser of outputs (n, bits) of labelled items."""
-        similarity, known = label_similarity(labels)
-        pairs = dsh(u, similarity, mask=known, margin=self.margin)
-        return {"dsh": pairs, "quantization": self.q * l1_quantization(u)}
+        similarity, known = label_similarity(labels) if pairs is None else pairs
+        contrast = dsh(u, similarity, mask=known, margin=self.margin)
+        return {"dsh": contrast, "quantization": self.q * l1_quantization(u)}

@@ -73,15 +73,16 @@ class HashNet(SupervisedMethod):
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """The likelihood of the labelled items."""
         z = state.gather(self.forward(state, "student", batch.labelled_x(), "labelled"))
-        return self.supervised(torch.tanh(self.beta(epoch) * z), batch.labels[: batch.labelled])
+        u = torch.tanh(self.beta(epoch) * z)
+        return self.supervised(u, batch.labels[: batch.labelled], batch.pair_similarity())
 
     def beta(self, epoch: float) -> float:
         """Sharpness after this many passes."""
         return math.sqrt(1 + (self.beta_max**2 - 1) * epoch / self.epochs)
 
-    def supervised(self, u: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def supervised(self, u: Tensor, labels: Tensor, pairs: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
         """The weighted likelihood of relaxed outputs (n, bits) of labelled items."""
-        similarity, known = label_similarity(labels)
+        similarity, known = label_similarity(labels) if pairs is None else pairs
         alpha = 10 / self.bits if self.alpha is None else self.alpha
         weight = shared_share(labels) if labels.ndim == 2 else None
         return {"hashnet": 2 * balanced_likelihood(u, similarity, mask=known, scale=alpha, weight=weight)}

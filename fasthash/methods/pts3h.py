@@ -51,7 +51,8 @@ class PTS3H(DPSH):
     In the spirit of PTS3H, Zhang, Li and Zhang, "Pairwise Teacher-Student Network for Semi-Supervised Hashing", CVPR
     workshops 2019. No code was ever released and every formula is reconstructed: set no result of it beside the
     paper's. L = L_sup + w(t) (g_pair L_pair + g_point L_point + g_graph L_graph + g_nb L_nb); the teacher is the
-    running mean of the student. With w_max = 0 the student is the one of `DPSH`, bit for bit.
+    running mean of the student. With w_max = 0 the student is the one of `DPSH`, bit for bit (unless q_unlabelled).
+    Student and teacher must not see the same: give items several views, a `perturbation`, or `network.dropout`.
 
     Attributes:
         pair: "distance" or "sigmoid", what the consistency of pairs compares.
@@ -130,7 +131,7 @@ class PTS3H(DPSH):
             zero = next(iter(losses.values())).new_zeros(())
             return losses | {name: zero for name, weight in self.terms.items() if weight}
         u = self.both_streams(state, batch, "student", 0)
-        losses = self.supervised(u[: batch.labelled], batch.labels[: batch.labelled])
+        losses = self.supervised(u[: batch.labelled], batch.labels[: batch.labelled], batch.pair_similarity())
         if self.q_unlabelled:
             losses["quantization"] = self.rounding(u)
         v = self.both_streams(state, batch, "teacher", 1)
@@ -163,13 +164,21 @@ class PTS3H(DPSH):
 
     def teacher_graph(self, state: State, batch: Batch, v: Tensor) -> TeacherGraph:
         """The graph on the codes of the teacher's outputs v (B, bits)."""
-        codes, k = pack(v), self.k if self.graph == "knn" else None
-        if self.graph_scope == "batch":
-            graph = pseudo_similarity(codes, self.bits, near=self.near, far=self.far, k=k, labels=batch.labels)
-            return TeacherGraph(*graph)
-        similar, known = pseudo_similarity(codes, self.bits, near=self.near, far=self.far, labels=batch.labels)
-        # Near items come from the bank; the batch gives the far ones, and those that labels decide.
-        known &= ~similar | label_similarity(batch.labels)[1]
+        codes, bank_scope = pack(v), self.graph_scope == "bank"
+        k = self.k if self.graph == "knn" and not bank_scope else None
+        similar, known = pseudo_similarity(codes, self.bits, near=self.near, far=self.far, k=k, labels=batch.labels)
+        given = torch.zeros_like(known)
+        given[: batch.labelled, : batch.labelled] = label_similarity(batch.labels[: batch.labelled])[1]
+        pairs = batch.pair_similarity()
+        if pairs is not None:
+            # What is known of pairs overrules the codes, as labels do.
+            given[: batch.labelled, : batch.labelled] = pairs[1]
+            known |= given
+            similar[given] = pairs[0][pairs[1]]
+        if not bank_scope:
+            return TeacherGraph(similar, known)
+        # Near items come from the bank; the batch gives the far ones, and those that supervision decides.
+        known &= ~similar | given
         bank = CodeBank(state.tensors, len(state.data), self.bits, v.device)
         bank.write(batch.index, codes)
         distance, rows = bank.nearest(codes, self.k, exclude=batch.index)
@@ -178,8 +187,10 @@ class PTS3H(DPSH):
             near &= distance <= similarity_thresholds(self.bits, self.near, self.far)[0]
         theirs = state.data.labels.to(rows.device)[rows.clamp(min=0)]
         by_label, labelled = _share_label(batch.labels, theirs)
-        labelled &= rows >= 0
-        return TeacherGraph(similar, known, bank.outputs(rows), torch.where(labelled, by_label, near), near | labelled)
+        by_pair, paired = state.data.known_pairs(batch.index[:, None].expand_as(rows), rows.clamp(min=0))
+        decided = (labelled | paired) & (rows >= 0)
+        told = torch.where(paired, by_pair, by_label)
+        return TeacherGraph(similar, known, bank.outputs(rows), torch.where(decided, told, near), near | decided)
 
     def graph_term(self, u: Tensor, graph: TeacherGraph) -> Tensor:
         """L_graph of outputs u (B, bits): the mean over all pairs that are known."""

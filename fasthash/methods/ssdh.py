@@ -63,7 +63,8 @@ class SSDH(TwoStreamMethod):
         graph_scope: where near items are looked for: "batch", or "bank" = the codes of all training items, rewritten as
             items pass; they enter as constants of 0 and 1. Far items come from the batch, by `graph`.
         k: length of the near list, the item itself included; at most a third of the batch.
-        exclude_self: leave an item out of its own near and positive lists.
+        exclude_self: leave an item out of its own near and positive lists. In the bank an item finds its own code,
+            which pulls its outputs to it like a quantisation.
         far_window: start and length of the far ranks; None = `teachers.far_window`.
         margin_rank: of the ranking, on squared distances.
         margin_pair: of the embedding and the pseudo-labels, on distances; None = 2.5 at 12 bits, else
@@ -79,7 +80,8 @@ class SSDH(TwoStreamMethod):
         w_likelihood: weight of that likelihood over the pairs of labelled items; the release has none.
         teacher: pseudo-labels come from running means of network and class head, on a second view of the items.
         ema_ramp, ema_max: largest decay of these means during the ramp and after it.
-        q: weight of the quantisation of u = 2 h - 1, which the release does not have.
+        q: weight of the quantisation of u = 2 h - 1, which the release does not have; of the labelled items alone with
+            lam = 0, which reads no others.
         ramp: share of the epochs in which lam rises, from 0 in the first epoch; 0 = lam from the first step.
         encode_with: whose codes count after training, "student" or "teacher".
 
@@ -182,11 +184,9 @@ class SSDH(TwoStreamMethod):
 
     def student_optimiser(self, state: State) -> Optimizer:
         """What moves the student and the class head, both heads at the same rate."""
-        optimiser = super().student_optimiser(state)
-        if "classifier" in state.modules:
-            heads = list(state.modules["classifier"].parameters())
-            optimiser.add_param_group({"params": heads, "lr": self.optimiser.lr})
-        return optimiser
+        return self.optimiser.build(
+            *(state.modules[name] for name in ("student", "classifier") if name in state.modules)
+        )
 
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """The weighted terms of one step, by name."""
@@ -199,7 +199,9 @@ class SSDH(TwoStreamMethod):
             losses["class"] = classification(outputs["classes"][: batch.labelled], labels, kind=kind)  # type: ignore[arg-type]
         if self.w_rank:
             similarity, known = label_similarity(labels)
-            triplets = draw_triplets(similarity, known, draws=self.max_draws, generator=state.generator("triplets"))
+            # With one class an item the first draw is always accepted.
+            draws = self.max_draws if labels.ndim == 2 else 1
+            triplets = draw_triplets(similarity, known, draws=draws, generator=state.generator("triplets"))
             losses["rank"] = self.w_rank * triplet_ranking(h, triplets, margin=self.margin_rank)
         if self.w_likelihood:
             similarity, known = label_similarity(labels)

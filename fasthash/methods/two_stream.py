@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class TwoStreamMethod(Method):
         TypeError: an option of the wrong kind.
         ValueError: a number out of range.
     """
+
+    learns_pairs: ClassVar[bool] = False
 
     perturbation: Perturbation = field(default_factory=Perturbation)
     epochs: float = 100
@@ -83,12 +85,23 @@ class TwoStreamMethod(Method):
         ]
 
     def sampler(self, data: TrainingSet, seed: int) -> TwoStreamSampler:
-        """The batches: labelled and unlabelled items at the ratio of the options, or all of the one kind there is."""
+        """The batches: labelled and unlabelled items at the ratio of the options, or all of the one kind there is.
+
+        Raises:
+            ValueError: data of pairs for a method that needs classes.
+        """
+        if data.pairs is not None and not self.learns_pairs:
+            raise ValueError(f"{type(self).__name__}: data must have labels, got pairs")
         labelled = (
             self.labelled_a_batch() if data.labelled and data.unlabelled else self.batch_size * bool(data.labelled)
         )
         return TwoStreamSampler(
-            data.labelled, data.unlabelled, batch_size=self.batch_size, labelled=labelled, seed=seed
+            data.labelled,
+            data.unlabelled,
+            batch_size=self.batch_size,
+            labelled=labelled,
+            seed=seed,
+            pairs=data.pairs,
         )
 
     def student_optimiser(self, state: State) -> Optimizer:
@@ -125,6 +138,8 @@ class SupervisedMethod(TwoStreamMethod):
         ValueError: labelled outside [0, batch_size], or a network with outputs in (0, 1).
     """
 
+    learns_pairs: ClassVar[bool] = True
+
     labelled: int = 32
 
     def __post_init__(self) -> None:
@@ -143,8 +158,14 @@ class SupervisedMethod(TwoStreamMethod):
     def losses(self, state: State, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """Supervised terms of the labelled items."""
         u = state.gather(self.forward(state, "student", batch.labelled_x(), "labelled"))
-        return self.supervised(u, batch.labels[: batch.labelled])
+        return self.supervised(u, batch.labels[: batch.labelled], batch.pair_similarity())
 
     @abstractmethod
-    def supervised(self, u: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The weighted terms of outputs (n, bits) of labelled items, by name."""
+    def supervised(self, u: Tensor, labels: Tensor, pairs: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+        """The weighted terms of outputs (n, bits) of labelled items, by name.
+
+        Args:
+            u: the outputs.
+            labels: theirs, (n,) class ids or (n, classes) multi-hot.
+            pairs: where pairs are known and not classes, which are similar and which known, bool (n, n).
+        """

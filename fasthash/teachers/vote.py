@@ -21,8 +21,8 @@ def vote(
 
     "majority": the most frequent whole label (class id, or set of classes) among the labelled neighbours; among equals
     the one with the nearest supporter, then the lower label. "per_class": every class that at least half of the
-    labelled neighbours have. With several lists an item (one a modality) their union votes, each neighbour once, as
-    near as in its nearest list.
+    labelled neighbours have; an all-zero row and share 0 if no class is that frequent. With several lists an item (one
+    a modality) their union votes, each neighbour once, as near as in its nearest list.
 
     Source: SKDCH, Su, Gu, Ren, Fu and Zhao, "Semi-Supervised Knowledge Distillation for Cross-Modal Hashing", TMM 2021:
     the vote as intended; the loop of the authors' release returns the last label. Rules for ties and for items without

@@ -141,6 +141,7 @@ def fit(
             keeper.finish(None)
         if keeper.interrupt.asked:
             raise KeyboardInterrupt(f"stopped at the end; the run in {str(run.path)!r} is complete")
+    ranks.any(False)  # waits until the folder is whole for all
     return run
 
 

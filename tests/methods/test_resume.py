@@ -1,15 +1,12 @@
 """Stopped runs of the semi-supervised methods go on exactly, with their banks, teachers and random streams."""
 
-import signal
-
 import pytest
 import torch
 from by_hand import items
-from safetensors.torch import load_file
+from run_helpers import StopAfter, final_state
 
 from fasthash import methods
 from fasthash.training import Config, Silent, fit
-from fasthash.training.checkpoint import latest_checkpoint
 
 SMALL = {
     "bits": 12,
@@ -18,18 +15,6 @@ SMALL = {
     "epochs": 3,
     "batch_size": 20,
 }
-
-
-class StopAfter(Silent):
-    """Presses Ctrl-C after a number of steps."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def advance(self, stage):
-        self.left -= 1
-        if self.left == 0:
-            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +37,6 @@ def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(name, options, sto
     with pytest.raises(KeyboardInterrupt):
         fit(method, items(), config("parts"), progress=StopAfter(stop))
     parts = fit(method, items(), config("parts", resume=True), progress=Silent())
-    one, other = (load_file(latest_checkpoint(run.checkpoints) / "state.safetensors") for run in (whole, parts))
+    (one, _), (other, _) = final_state(whole), final_state(parts)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)

@@ -67,7 +67,7 @@ def test_terms_are_those_of_the_release_with_their_weights():
     labels = batch.labels[:8]
     torch.testing.assert_close(losses["class"], classification(g[:8], labels, kind="squared"))
     drawn = methods.ssdh.draw_triplets(
-        labels[:, None] == labels[None, :], torch.ones(8, 8).bool(), generator=again.generator("triplets")
+        labels[:, None] == labels[None, :], torch.ones(8, 8).bool(), draws=1, generator=again.generator("triplets")
     )
     torch.testing.assert_close(losses["rank"], 2 * triplet_ranking(h, drawn))
     order = torch.cdist(h, h).sort(1).indices
@@ -243,6 +243,16 @@ def test_both_heads_move_at_the_rate_of_the_heads():
     assert {rates[id(p)] for p in state.modules["classifier"].parameters()} == {1e-2}
     assert {rates[id(p)] for p in state.modules["student"].head.parameters()} == {1e-2}
     assert {rates[id(p)] for p in state.modules["student"].backbone.parameters()} == {1e-4}
+
+
+def test_the_class_head_is_decayed_as_the_hash_head():
+    settings = {"kind": "sgd", "lr": 0.1, "weight_decay": 5e-4, "bias_factor": 2.0}
+    method = ssdh(optimiser=methods.OptimiserConfig(**settings))
+    state, _ = first_batch(method, items())
+    groups = {id(p): group for group in method.student_optimiser(state).param_groups for p in group["params"]}
+    for head in (state.modules["classifier"], state.modules["student"].head[-1]):
+        assert (groups[id(head.weight)]["lr"], groups[id(head.weight)]["weight_decay"]) == (0.1, 5e-4)
+        assert (groups[id(head.bias)]["lr"], groups[id(head.bias)]["weight_decay"]) == (0.2, 0.0)
 
 
 @pytest.mark.parametrize(
