@@ -57,15 +57,17 @@ def _two_streams(
     }
 
 
-def _features(labelled: int, ssdh: dict[str, Any], pts3h: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _features(labelled: int, lr: float, ssdh: dict[str, Any], pts3h: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """1,500 steps."""
-    return _two_streams({**_FEATURES, "epochs": 1500 * (256 - labelled) / 54_000}, labelled, ssdh, pts3h)
+    return _two_streams(
+        {**_FEATURES, "epochs": 1500 * (256 - labelled) / 54_000, "optimiser": {"lr": lr}}, labelled, ssdh, pts3h
+    )
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "cifar10-features-500": _features(64, {}, {"g_pair": 5.0, "g_graph": 2.0, "near": 0.25, "far": 0.30}),
+    "cifar10-features-500": _features(64, 1e-3, {}, {"g_pair": 5.0, "g_graph": 2.0, "near": 0.25, "far": 0.30}),
     "cifar10-features-5000": _features(
-        128, {"w_likelihood": 1.0}, {"g_pair": 0.0, "g_graph": 1.0, "near": 0.35, "far": 0.36}
+        128, 2e-3, {"w_likelihood": 1.0}, {"g_pair": 0.0, "g_graph": 1.0, "near": 0.35, "far": 0.36}
     ),
     "fashion-mnist-5000": _two_streams(_FASHION, 32, {}, {"g_pair": 5.0, "g_graph": 1.0, "near": 0.25, "far": 0.30}),
     "digits": {
