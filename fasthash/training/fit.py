@@ -67,9 +67,9 @@ def fit(
         ImportError: lightning-fabric is missing, or TensorBoard where it is asked for.
         KeyboardInterrupt: Ctrl-C; the run can be resumed.
         TypeError: a stage whose step returns no mapping of losses.
-        ValueError: no folder named, "16-mixed" on a CPU, a folder whose run had other options or another kind of device, a
-            network of another width, patience without validation, a running mean of a method that has its own, or a
-            stage with too few batches.
+        ValueError: no folder named, "16-mixed" on a CPU, a folder whose run had other options or another kind of
+            device, a network of another width, patience without validation, a running mean of a method that has its
+            own, or a stage with too few batches.
 
     Example:
         >>> import tempfile
