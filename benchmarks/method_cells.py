@@ -26,6 +26,7 @@ RELEASED = {"pseudo_loss": "contrastive", "w_pseudo": 1.0, "teacher": False, "q"
 # What is no preset: the method, what changes in its preset, and in the configuration of its training.
 VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "dpsh, mean weights": ("dpsh", {}, {"ema": 0.999}),
+    "ssdh, labelled items only": ("ssdh", {"lam": 0.0, "teacher": False}, {}),
     "ssdh, released terms": ("ssdh", RELEASED, {}),
 }
 COMPARED = (SUPERVISED, "ssdh", "pts3h")

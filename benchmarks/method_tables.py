@@ -73,7 +73,7 @@ def gains(rows: Sequence[Row], variants: Sequence[str], baseline: str, bits: Seq
 
 
 def tables(rows: Sequence[Row]) -> dict[str, str]:
-    """All tables, by name. Of runs that differ in their options alone the latest counts."""
+    """All tables, by name, of at most one row a cell."""
     made = {}
     for group in GROUPS:
         here = [row for row in rows if (row["data"], row["labels"]) == (group.data, str(group.labels))]

@@ -4,8 +4,8 @@
 
 Runs, one at a time and in the order of `method_cells.plan`, what has no row in benchmarks/results/methods.csv yet, and
 prints the tables. FASTHASH_DATA names the data, FASTHASH_VIEWS the folder that `views.py` wrote. Stopped at any moment,
-it goes on with the run that was under way. A row is known by its data, labels, variant, bits, seed and the digest of
-its options: changed options are another run. Options stand in the presets of `fasthash.methods`, which say how they
+it goes on with the run that was under way. A row is known by its data, labels, variant, bits, seed and options: changed
+options are another run, and only rows with the options of today are in the tables. Options stand in the presets of `fasthash.methods`, which say how they
 were found; the test queries of these splits had no part in that.
 
 Every row is made with the public names alone: a split by name, `training.fit` into a run folder, `training.load`, and
@@ -22,6 +22,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,48 +35,68 @@ from report import fill
 from fasthash import evaluation, training
 
 RESULTS = Path(__file__).parent / "results" / "methods.csv"
-KEY = ("data", "labels", "variant", "bits", "seed", "digest")
+KEY = ("data", "labels", "variant", "bits", "seed")
 SCORES = {"map": "mAP@all", "p100": "P@100", "p1000": "P@1000", "radius2": "precision within radius 2"}
 TIMES = ("train_seconds", "train_cpu_seconds", "encode_seconds")
 MACHINE = ("cpu", "threads", "scheduling", "commit", "date")
 VERSIONS = ("torch", "fasthash")
-COLUMNS = (*KEY, *SCORES, "steps", *TIMES, "split", *MACHINE, *VERSIONS, "options")
+COLUMNS = (*KEY, "digest", *SCORES, "steps", *TIMES, "split", *MACHINE, *VERSIONS, "options")
 
 
 def key(cell: Cell) -> tuple[str, ...]:
-    """What a row is known by."""
-    return (cell.data, str(cell.labels), cell.variant, str(cell.bits), str(cell.seed), digest(cell))
+    """What a row is known by, beside its options."""
+    return (cell.data, str(cell.labels), cell.variant, str(cell.bits), str(cell.seed))
+
+
+def options(cell: Cell) -> dict[str, Any]:
+    """All options of a cell's method, those of its training that it changes, and the stored views."""
+    views = STORED_VIEWS[cell.labels] if cell.data == CIFAR10 else 0
+    return {**dataclasses.asdict(cell.method()), **cell.training(), "views": views}
 
 
 def digest(cell: Cell) -> str:
     """Of `options`."""
-    return hashlib.blake2b(options(cell).encode(), digest_size=6).hexdigest()
+    return hashlib.blake2b(json.dumps(options(cell), sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
-def options(cell: Cell) -> str:
-    """What differs from the defaults of a cell's method and of its training, and the stored views, as JSON."""
+def is_of(row: dict[str, str], cell: Cell) -> bool:
+    """Whether a row is of this cell, with the options that the cell has today.
+
+    An option that a row does not name was at its default, or there was none yet: it must be at its default today.
+    """
     method = cell.method()
-    usual = dataclasses.asdict(type(method)(bits=method.bits))
-    views = STORED_VIEWS[cell.labels] if cell.data == CIFAR10 else 0
-    return json.dumps(
-        {**_changed(dataclasses.asdict(method), usual), **cell.training(), "views": views}, sort_keys=True
+    today, usual = (_flat(x) for x in (options(cell), dataclasses.asdict(type(method)(bits=method.bits))))
+    then = _flat(json.loads(row["options"]))
+    named = {name: value for name, value in then.items() if name in today}
+    return (
+        tuple(row[name] for name in KEY) == key(cell)
+        and named | today == today
+        and all(then.get(name, usual.get(name)) == value for name, value in today.items())
     )
 
 
-def _changed(options: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _changed(value, usual[name]) if isinstance(value, dict) else value
-        for name, value in options.items()
-        if value != usual[name]
-    }
+def _flat(options: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested options by their paths; lists, as JSON has them, for tuples."""
+    flat: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{before}{name}.")
+        else:
+            flat[f"{before}{name}"] = list(value) if isinstance(value, tuple) else value
+    return flat
 
 
-def read(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
-    """The rows of a CSV file, by their keys."""
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
     if not path.exists():
-        return {}
+        return []
     with path.open(newline="") as file:
-        return {tuple(row[name] for name in KEY): row for row in csv.DictReader(file)}
+        return list(csv.DictReader(file))
+
+
+def find(rows: Sequence[dict[str, str]], cell: Cell) -> dict[str, str] | None:
+    """The latest row of a cell with the options that it has today; None = not run."""
+    return next((row for row in reversed(rows) if is_of(row, cell)), None)
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
@@ -111,13 +132,14 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
     times = (after_training - began, after_cpu - began_cpu, after_encoding - after_training)
     return {
         **dict(zip(KEY, key(cell), strict=True)),
+        "digest": digest(cell),
         **{column: f"{float(report[name]):.5f}" for column, name in SCORES.items()},
         "steps": logged[-1]["steps"] if logged else 0,
         **{name: "" if began_before else f"{value:.1f}" for name, value in zip(TIMES, times, strict=True)},
         "split": items.split.digest,
         **{name: machine[name] for name in MACHINE},
         **{name: machine["versions"][name] for name in VERSIONS},
-        "options": options(cell),
+        "options": json.dumps(options(cell), sort_keys=True),
     }
 
 
@@ -137,17 +159,19 @@ def main() -> None:
         if set(arguments.only) <= cell.words() and (arguments.seeds is None or cell.seed in arguments.seeds)
     ]
     if not arguments.no_runs:
-        done = read(arguments.csv)
+        rows = read(arguments.csv)
         for cell in cells:
-            if key(cell) in done or arguments.list:
-                print(f"{cell}: {'done' if key(cell) in done else NOT_RUN}")
+            done = find(rows, cell) is not None
+            if done or arguments.list:
+                print(f"{cell}: {'done' if done else NOT_RUN}")
                 continue
-            folder = arguments.runs / "-".join(key(cell))
+            folder = arguments.runs / "-".join((*key(cell), digest(cell)))
             row = run(cell, folder)
             append(arguments.csv, row)
             shutil.rmtree(folder)
             print(f"{cell}: mAP {row['map']}, {row['train_seconds'] or '?'} s", flush=True)
-    made = tables(list(read(arguments.csv).values()))
+    rows = read(arguments.csv)
+    made = tables([row for row in (find(rows, cell) for cell in plan()) if row is not None])
     if arguments.table:
         print(f"{arguments.table}: {', '.join(fill(arguments.table, made)) or 'no tables'}")
     elif not arguments.list:

@@ -1,4 +1,4 @@
-"""Options found on validation parts, by the data they were found for."""
+"""Options found apart from the queries that results are reported on, by the data they were found for."""
 
 from __future__ import annotations
 
