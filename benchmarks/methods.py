@@ -5,8 +5,8 @@
 Runs, one at a time and in the order of `method_cells.plan`, what has no row in benchmarks/results/methods.csv yet, and
 prints the tables. FASTHASH_DATA names the data, FASTHASH_VIEWS the folder that `views.py` wrote. Stopped at any moment,
 it goes on with the run that was under way. A row is known by its data, labels, variant, bits, seed and options: changed
-options are another run, and only rows with the options of today are in the tables. Options stand in the presets of `fasthash.methods`, which say how they
-were found; the test queries of these splits had no part in that.
+options are another run, and only rows with the options of today are in the tables. Options stand in the presets of
+`fasthash.methods`, which say how they were found; the test queries of these splits had no part in that.
 
 Every row is made with the public names alone: a split by name, `training.fit` into a run folder, `training.load`, and
 `evaluation.evaluate` of its codes.
