@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from method_cells import BASELINES, GROUPS, SUPERVISED
+from method_cells import BASELINES, GROUPS, SUPERVISED, Group
 from tables import table
 
 NOT_RUN = "not run"
@@ -23,12 +23,12 @@ def interval(differences: Sequence[float], confidence: float = 0.95) -> float:
     return float(t.ppf((1 + confidence) / 2, len(differences) - 1)) * spread / math.sqrt(len(differences))
 
 
-def spread(values: Sequence[float], digits: int = 4) -> str:
-    """Mean and standard deviation over the seeds, with their number where there is no deviation."""
+def spread(values: Sequence[float], seeds: int, digits: int = 4) -> str:
+    """Mean and standard deviation over the seeds, with their number where it is not yet all of them."""
     if not values:
         return NOT_RUN
-    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else " (1)"
-    return f"{np.mean(values):.{digits}f}{deviation}"
+    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{deviation}" + (f" ({len(values)})" if len(values) < seeds else "")
 
 
 def gain(of: Mapping[int, float], over: Mapping[int, float]) -> str:
@@ -51,13 +51,13 @@ def by_seed(rows: Sequence[Row], column: str, **wanted: object) -> dict[int, flo
     }
 
 
-def scores(rows: Sequence[Row], variants: Sequence[str], bits: Sequence[int], column: str, digits: int = 4) -> str:
+def scores(rows: Sequence[Row], group: Group, column: str, digits: int = 4) -> str:
     """One line a variant, one column a width."""
     lines = []
-    for variant in variants:
-        found = [by_seed(rows, column, variant=variant, bits=width) for width in bits]
-        lines.append([variant, *(spread(list(values.values()), digits) for values in found)])
-    return table(["", *(f"{width} bits" for width in bits)], lines)
+    for variant in group.variants:
+        found = [by_seed(rows, column, variant=variant, bits=width) for width in group.bits]
+        lines.append([variant, *(spread(list(values.values()), group.seeds, digits) for values in found)])
+    return table(["", *(f"{width} bits" for width in group.bits)], lines)
 
 
 def gains(rows: Sequence[Row], variants: Sequence[str], baseline: str, bits: Sequence[int], column: str) -> str:
@@ -79,7 +79,7 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
         here = [row for row in rows if (row["data"], row["labels"]) == (group.data, str(group.labels))]
         name = f"{group.data} {group.labels}"
         others = [variant for variant in group.variants if variant not in (SUPERVISED, *BASELINES)]
-        made[name] = scores(here, group.variants, group.bits, "map")
+        made[name] = scores(here, group, "map")
         made[f"{name} gains"] = gains(here, others, SUPERVISED, group.bits, "map")
-        made[f"{name} seconds"] = scores(here, group.variants, group.bits, "train_cpu_seconds", digits=0)
+        made[f"{name} seconds"] = scores(here, group, "train_cpu_seconds", digits=0)
     return made

@@ -221,7 +221,7 @@ print(len(read(path)))
 """
     assert _in_benchmarks(code) == "12\n"
     text = _run(BENCHMARKS / "methods.py", "--no-runs", "--csv", tmp_path / "methods.csv")
-    assert "| 0.5500 ± 0.0707 |" in text
+    assert "| 0.5500 ± 0.0707 (2) |" in text
     # Differences 0.02 and 0.04: mean 0.03, and 12.706 * 0.01414 / sqrt(2) to each side.
     ssdh = next(line for line in text.splitlines() if line.startswith("| ssdh - dpsh "))
     assert "+0.0300 (-0.0971 to +0.1571)" in ssdh
