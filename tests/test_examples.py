@@ -30,8 +30,7 @@ def test_semantic_search() -> None:
 @pytest.mark.slow
 def test_sharded_search() -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3")
-    printed = sorted(run(*torchrun, str(EXAMPLES / "sharded_search.py")).splitlines())
-    assert printed == [
-        "as one machine: True",
-        *(f"rank {rank}: {rows} of 200,001 codes" for rank, rows in enumerate(("66,667",) * 3)),
-    ]
+    printed = run(*torchrun, str(EXAMPLES / "sharded_search.py"))
+    # Processes write at the same time: the ends of their lines may come in any order.
+    assert sorted(re.findall(r"rank (\d): 66,667 of 200,001 codes", printed)) == ["0", "1", "2"]
+    assert printed.count("as one machine:") == printed.count("True") == 1

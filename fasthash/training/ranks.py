@@ -8,6 +8,7 @@ mean is right for terms that gather nothing, such as a penalty on weights.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -52,7 +53,15 @@ def launch(config: Config) -> Any:
         accelerator=accelerator, devices=here, num_nodes=world // here, strategy=strategy, precision=config.precision
     )
     fabric.launch()
+    if world > 1:
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    """End the group before the interpreter ends: gloo aborts a process whose threads it still holds then."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 class Ranks:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fasthash import methods
 from fasthash.data import Batch, TrainingSet
-from fasthash.methods import DPSH, Plan, State
+from fasthash.methods import DPSH, Cursor, Plan, State
 from fasthash.training import Config, Run, Silent, Validation, fit
 
 SMALL = {"bits": 12, "network": {"widths": (16,)}, "epochs": 4, "batch_size": 16, "labelled": 8}
@@ -84,10 +84,10 @@ def resume(folder: str) -> None:
     train(f"{folder}/whole", random)
     original, rank = State.batch, int(os.environ["RANK"])
 
-    def batch(self: State, index: Tensor, step: int) -> Batch:
-        if step == 10 and rank == 1:
+    def batch(self: State, index: Tensor, place: Cursor) -> Batch:
+        if place.step == 10 and rank == 1:
             signal.raise_signal(signal.SIGINT)
-        return original(self, index, step)
+        return original(self, index, place)
 
     State.batch = batch
     try:
@@ -102,10 +102,10 @@ def failure(folder: str) -> None:
     """One process fails where the others wait for it."""
     original = State.batch
 
-    def batch(self: State, index: Tensor, step: int) -> Batch:
-        if step == 5 and self.rank == 1:
+    def batch(self: State, index: Tensor, place: Cursor) -> Batch:
+        if place.step == 5 and self.rank == 1:
             raise RuntimeError("this process fails")
-        return original(self, index, step)
+        return original(self, index, place)
 
     State.batch = batch
     RUNS["dpsh"](f"{folder}/failed")
