@@ -22,7 +22,15 @@ FEATURE_SCALE = 6 / 255  # of the stored features
 SUPERVISED = "dpsh"  # what the others are compared with
 BASELINES = ("lsh", "pcah", "itq", "dsh", "hashnet")
 LINEAR = ("lsh", "pcah", "itq")  # without a preset: they have no course of training
-RELEASED = {"pseudo_loss": "contrastive", "w_pseudo": 1.0, "teacher": False, "q": 0.0, "ramp": 0.0}
+# What the preset switches on in SSDH that the release does not have, switched off.
+RELEASED = {
+    "pseudo_loss": "contrastive",
+    "w_pseudo": 1.0,
+    "w_likelihood": 0.0,
+    "teacher": False,
+    "q": 0.0,
+    "ramp": 0.0,
+}
 # What is no preset: the method, what changes in its preset, and in the configuration of its training.
 VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "dpsh, mean weights": ("dpsh", {}, {"ema": 0.999}),

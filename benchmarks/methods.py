@@ -67,11 +67,8 @@ def is_of(row: dict[str, str], cell: Cell) -> bool:
     method = cell.method()
     today, usual = (_flat(x) for x in (options(cell), dataclasses.asdict(type(method)(bits=method.bits))))
     then = _flat(json.loads(row["options"]))
-    named = {name: value for name, value in then.items() if name in today}
-    return (
-        tuple(row[name] for name in KEY) == key(cell)
-        and named | today == today
-        and all(then.get(name, usual.get(name)) == value for name, value in today.items())
+    return tuple(row[name] for name in KEY) == key(cell) and all(
+        then.get(name, usual.get(name)) == value for name, value in today.items()
     )
 
 

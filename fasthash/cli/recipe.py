@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,14 +131,14 @@ class Recipe:
         return dataclasses.replace(self, method=method, data=data)
 
     @classmethod
-    def read(cls, path: str | Path) -> Recipe:
-        """From a YAML file; what it leaves out stays at its default.
+    def read(cls, path: str | Path, where: str = "train: --config") -> Recipe:
+        """From a YAML file; what it leaves out stays at its default. Errors begin with `where` and the file.
 
         Raises:
             TypeError: a value of another kind.
             ValueError: no such file, no YAML, or unknown keys.
         """
-        where = f"train: --config {str(path)!r}"
+        where = f"{where} {str(path)!r}"
         try:
             found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -190,7 +191,7 @@ def read_recipe(where: str, folder: Path) -> Recipe:
     """
     if not (folder / RECIPE).is_file():
         raise ValueError(f"{where}: expected a run folder of `fasthash train`, with its {RECIPE}, got {str(folder)!r}")
-    return Recipe.read(folder / RECIPE)
+    return Recipe.read(folder / RECIPE, where)
 
 
 def training_set(recipe: Recipe, dataset: Dataset, split: Split) -> TrainingSet:
@@ -214,6 +215,7 @@ def check_data(where: str, run: training.Run, data: TrainingSet) -> None:
 
 def report_on(run: training.Run, dataset: Dataset, split: Split, **options: Any) -> RetrievalReport:
     """The report on the split's queries, encoded on a GPU where there is one, and kept in the run folder."""
+    print(f"encoding {len(split.queries):,} queries and {len(split.database):,} items", file=sys.stderr, flush=True)
     return training.report_run(
         run,
         queries=dataset.source.select(split.queries),

@@ -205,7 +205,7 @@ class PTS3H(DPSH):
     def _graph_loss(self, u: Tensor, similar: Tensor, known: Tensor, second: Tensor | None) -> Tensor:
         if self.graph_loss == "margin":
             return graph_contrastive(u, similar, known, second, margin=self.graph_margin)
-        return pairwise_likelihood(u, similar, second, mask=known, scale=min(1, 16 / self.bits) / 2)
+        return pairwise_likelihood(u, similar, second, mask=known, scale=self.scale)
 
     def neighbour_term(self, state: State, u: Tensor, v: Tensor, graph: TeacherGraph) -> Tensor:
         """L_nb of outputs u (B, bits), with one neighbour of each item drawn from its row of the graph."""

@@ -197,14 +197,14 @@ class SSDH(TwoStreamMethod):
         if "classes" in outputs:
             kind = self.class_loss(labels)
             losses["class"] = classification(outputs["classes"][: batch.labelled], labels, kind=kind)  # type: ignore[arg-type]
-        if self.w_rank:
+        if self.w_rank or self.w_likelihood:
             similarity, known = label_similarity(labels)
+        if self.w_rank:
             # With one class an item the first draw is always accepted.
             draws = self.max_draws if labels.ndim == 2 else 1
             triplets = draw_triplets(similarity, known, draws=draws, generator=state.generator("triplets"))
             losses["rank"] = self.w_rank * triplet_ranking(h, triplets, margin=self.margin_rank)
         if self.w_likelihood:
-            similarity, known = label_similarity(labels)
             pairs = pairwise_likelihood(2 * h[: batch.labelled] - 1, similarity, mask=known, scale=self.scale)
             losses["likelihood"] = self.w_likelihood * pairs
         if self.q:
@@ -296,11 +296,6 @@ class SSDH(TwoStreamMethod):
     def class_loss(self, labels: Tensor) -> str:
         """`cls`, or its rule."""
         return self.cls or ("softmax" if labels.ndim == 1 else "squared")
-
-    @property
-    def scale(self) -> float:
-        """Factor of the products in likelihoods."""
-        return min(1, 16 / self.bits) / 2
 
     @property
     def margin(self) -> float:

@@ -122,6 +122,11 @@ class TwoStreamMethod(Method):
         parts = outputs.split([batch.labelled_here, len(outputs) - batch.labelled_here])
         return torch.cat([state.gather(part) for part in parts])
 
+    @property
+    def scale(self) -> float:
+        """Factor of the products in likelihoods of pseudo-pairs: from 16 bits on they reach as far as those of 16."""
+        return min(1, 16 / self.bits) / 2
+
     def forward(self, state: State, module: str, x: Tensor, stream: str) -> Tensor:
         """Relaxed codes of a random view of x; view and dropout draw from the stream of this name."""
         with state.drawing_from(stream) as generator:
