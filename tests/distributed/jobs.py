@@ -93,7 +93,8 @@ def resume(folder: str) -> None:
     try:
         train(f"{folder}/parts", random)
     except KeyboardInterrupt as stopped:
-        print("rank", rank, stopped)
+        # In one write: `print` makes several, and the other process may come between.
+        os.write(1, f"rank {rank} {stopped}\n".encode())
     State.batch = original
     train(f"{folder}/parts", random, resume=True)
 

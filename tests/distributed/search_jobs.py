@@ -196,18 +196,23 @@ def lonely(folder: str) -> None:
     with pytest.raises(RuntimeError):
         sharded_topk(queries, database, 3, offset=0)
     assert time.monotonic() - begun < 50
-    print("gave up", flush=True)
+    say("gave up")
 
 
 def killed(folder: str) -> None:
     """A rank that dies in the middle of the work."""
     database, queries = data()
     sharded_topk(queries, database, 3, offset=RANK * 1000)
-    print("one search done", flush=True)
+    say("one search done")
     if RANK == 1:
         os.kill(os.getpid(), 9)
     sharded_topk(queries, database, 3, offset=RANK * 1000)
     raise AssertionError("the search came to an end without rank 1")
+
+
+def say(text: str) -> None:
+    """A line in one write: `print` writes the end of the line by itself, and another process may come between."""
+    os.write(1, f"{text}\n".encode())
 
 
 JOBS = {job.__name__: job for job in (topk, index, errors, lonely, killed)}
@@ -218,5 +223,5 @@ if __name__ == "__main__":
     for name in names:
         JOBS[name](sys.argv[1])
         dist.barrier() if name != "lonely" else None
-        print(f"rank {RANK}: {name} done", flush=True)
+        say(f"rank {RANK}: {name} done")
     dist.destroy_process_group()
