@@ -114,3 +114,4 @@ T reduce(const char* primitive, unsigned mask, T value, Where where, Combine com
       ::fasthash::emulation::static_shared(&name##_site, sizeof(type) * static_cast<size_t>(extent)))
 
 #include "cuda_primitives.h"
+#include "cuda_matrix.h"
