@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "b1.cuh"
 #include "common.cuh"
 
 namespace {
@@ -119,25 +120,14 @@ __global__ void __launch_bounds__(kThreads)
   stop(start, watch);
 }
 
-#ifndef FASTHASH_EMULATION
 // Binary matrix products of the tensor cores: c (16, 8) int32 += popcount of a (16, k) AND b (k, 8).
 template <int kDepth>
-__device__ void multiply(uint32_t (&c)[4], const uint32_t (&a)[kDepth / 64], const uint32_t (&b)[kDepth / 128]) {
-#if __CUDA_ARCH__ >= 800
+__device__ void multiply(int (&c)[4], const uint32_t (&a)[kDepth / 64], const uint32_t (&b)[kDepth / 128]) {
   if constexpr (kDepth == 256) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    fasthash::cuda::b1_mma_256(c, a[0], a[1], a[2], a[3], b[0], b[1]);
   } else {
-    asm volatile(
-        "mma.sync.aligned.m16n8k128.row.col.s32.b1.b1.s32.and.popc {%0, %1, %2, %3}, {%4, %5}, {%6}, "
-        "{%0, %1, %2, %3};"
-        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(b[0]));
+    fasthash::cuda::b1_mma_128(c, a[0], a[1], b[0]);
   }
-#endif
 }
 
 // Eight products a step, of one a with eight b. seeds (20, kThreads): a, then b; out (blocks, 4 * kChains, kThreads).
@@ -145,7 +135,8 @@ template <int kDepth>
 __global__ void __launch_bounds__(kThreads)
     products(int64_t rounds, const uint32_t* seeds, uint32_t* out, Stopwatch* watch) {
   const Stopwatch start = now();
-  uint32_t a[kDepth / 64], b[kChains][kDepth / 128], c[kChains][4] = {};
+  uint32_t a[kDepth / 64], b[kChains][kDepth / 128];
+  int c[kChains][4] = {};
   for (int i = 0; i < kDepth / 64; ++i) a[i] = seeds[i * kThreads + threadIdx.x];
   for (int chain = 0; chain < kChains; ++chain) {
     for (int i = 0; i < kDepth / 128; ++i) b[chain][i] = seeds[(4 + 2 * chain + i) * kThreads + threadIdx.x];
@@ -158,11 +149,10 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
   for (int i = 0; i < 4 * kChains; ++i) {
-    out[(int64_t{blockIdx.x} * 4 * kChains + i) * kThreads + threadIdx.x] = c[i / 4][i % 4];
+    out[(int64_t{blockIdx.x} * 4 * kChains + i) * kThreads + threadIdx.x] = static_cast<uint32_t>(c[i / 4][i % 4]);
   }
   stop(start, watch);
 }
-#endif
 
 // Counts in shared memory, a table for each block. seeds (kChains, kThreads): bins; out (blocks, kBins).
 __global__ void __launch_bounds__(kThreads)
@@ -258,10 +248,8 @@ const char* run_loop(const char* name, int64_t rounds, int64_t blocks, const uin
     if (loop == "compare") return go(run<Compare>);
     if (loop == "pair") return go(run<Pair>);
     if (loop == "histogram") return go(histogram);
-#ifndef FASTHASH_EMULATION
     if (loop == "b1 k256") return go(products<256>);
     if (loop == "b1 k128") return go(products<128>);
-#endif
     throw std::runtime_error("run_loop: name: no loop " + loop);
   });
 }

@@ -20,15 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import gpu_ceilings
+import gpu_loops
 import gpu_report
 import torch
 from ceilings import Unavailable
 from cells import Sizes
 from gpu_cells import GROUPS, cells, searches
-from gpu_contestants import OPS
+from gpu_contestants import OPS, chosen_path
 from gpu_machine import Clocks, gpu_card
 from gpu_roofline import Bound, best_bound, bound
-from gpu_running import Device, Runner
+from gpu_running import PATIENCE, Device, Runner
 from gpu_timing import device_seconds, host_seconds
 from report import label
 from running import Budget
@@ -36,7 +37,7 @@ from running import Budget
 import fasthash
 
 HERE = Path(__file__).parent
-QUICK_GROUPS, QUICK_MINUTES, MINUTES = ("bar", "ops"), 1.0, 8.0
+QUICK_GROUPS, QUICK_MINUTES, QUICK_PATIENCE, MINUTES = ("bar", "ops"), 1.0, 5.0, 8.0
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace, results: dict[str, Any], runner: Runner) ->
         if "not_run" in row["contestants"]["fasthash"]:
             results["not_run"].append(f"{label(row)}: not run: {row['contestants']['fasthash']['not_run']}")
             continue
+        row["path"] = chosen_path(cell, results["machine"]["capability"][0])
         paths = ("popcount", "tensor") if searches(cell) else ()
         row["bounds"] = {"best": _kept(best_bound(cell, ceilings))}
         row["bounds"] |= {path: _kept(bound(cell, ceilings, path)) for path in paths}
@@ -101,14 +103,15 @@ def measure(options: argparse.Namespace, results: dict[str, Any]) -> None:
     machine["command"] = " ".join(sys.argv[1:])
     library = None
     try:
-        library = gpu_ceilings.build(tuple(machine["capability"]))
+        library = gpu_loops.build(tuple(machine["capability"]))
     except Unavailable as reason:
         print(f"only the bandwidth among the ceilings, and no naive kernel: {reason}")
     with Clocks() as clocks:
         machine["ceilings"] = gpu_ceilings.measure(library)
         print(gpu_ceilings.show(machine["ceilings"]), flush=True)
         device = Device("cuda", device_seconds, host_seconds, machine["cache_bytes"])
-        run(options, results, Runner(device, budget, options.repeats, options.peers, library))
+        patience = QUICK_PATIENCE if options.quick else PATIENCE
+        run(options, results, Runner(device, budget, options.repeats, options.peers, library, patience))
     machine["clocks"] = clocks.found
 
 

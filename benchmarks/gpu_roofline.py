@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 from cells import Cell
 from gpu_cells import COUNTS, searches
-from gpu_contestants import OVERSAMPLE, result_bytes
+from gpu_contestants import result_bytes
+from gpu_torch import OVERSAMPLE
 
 SECTOR = 32
 SELECTS = ("hamming_topk", "hamming_range", "topk_rescored")

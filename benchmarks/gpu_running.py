@@ -8,16 +8,18 @@ from typing import Any
 
 import torch
 from cells import Cell
-from gpu_ceilings import Library
 from gpu_cells import copies, inputs, small
-from gpu_contestants import OPS, OVERSAMPLE, GpuContestant, Inputs, contestants
+from gpu_contestants import OPS, GpuContestant, contestants
+from gpu_loops import Library
 from gpu_timing import LEAST_REPEATS, Call, DeviceSeconds, take_turns
+from gpu_torch import OVERSAMPLE, Inputs
 from running import Budget, Estimates
 from timing import summary
 
 import fasthash
 
-MOST_SECONDS = 20.0  # of a peer in a cell: calls to warm up and to compare results, and the least number of repeats
+PATIENCE = 20.0  # seconds of a peer in a cell: calls to warm up and to compare results, and the least repeats
+PART = 0.08  # of that: seconds after which a contestant has repeated enough
 MOST_MEMORY = 0.8  # of what is free
 CHECKED_QUERIES = 8  # whose indices are looked up again
 CPU_BIT_PAIRS = 2e11  # of a cell that is repeated on the CPU, but at least one query
@@ -44,23 +46,33 @@ class Runner:
     """What all cells of a run share. peers: beginnings of names, None = all; library: None = no nvcc."""
 
     def __init__(
-        self, device: Device, budget: Budget, repeats: int, peers: list[str] | None, library: Library | None
+        self,
+        device: Device,
+        budget: Budget,
+        repeats: int,
+        peers: list[str] | None,
+        library: Library | None,
+        patience: float = PATIENCE,
     ) -> None:
         self.device, self.budget, self.repeats, self.peers, self.library = device, budget, repeats, peers, library
+        self.patience = patience
         self.estimates = Estimates(self._trial, small)
 
     def run(self, cell: Cell) -> dict[str, Any]:
-        """The cell, and for each contestant its seconds or the reason why it has none: a wrong result is one."""
+        """The cell, and for each contestant its seconds or the reason why it has none.
+
+        One that fails does not end the run: time on a GPU may be short.
+        """
         databases = copies(cell, self.device.cache)
         outcome: dict[str, Any] = {}
         calls: dict[str, list[Call]] = {}
         arrays: list[Inputs] = []
         reference: Any = None
         for contestant in self._taking_part(cell):
-            if reason := self._reason(contestant, cell, databases):
-                outcome[contestant.name] = {"not_run": reason}
-            else:
-                try:
+            try:
+                if reason := self._reason(contestant, cell, databases):
+                    outcome[contestant.name] = {"not_run": reason}
+                else:
                     arrays = arrays or inputs(cell, self.device.name, databases)
                     own = [contestant.start(cell, x) for x in arrays[: self._copies(contestant, cell, databases)]]
                     result = own[0]()
@@ -69,10 +81,14 @@ class Runner:
                         reference = result
                     check(cell, arrays[0], reference, result, contestant)
                     calls[contestant.name] = own
-                except torch.OutOfMemoryError:
-                    outcome[contestant.name] = {"not_run": "out of memory"}
-                except AssertionError as wrong:
-                    outcome[contestant.name] = {"not_run": "wrong result", "wrong": str(wrong)}
+            except torch.OutOfMemoryError:
+                outcome[contestant.name] = {"not_run": "out of memory"}
+            except AssertionError as wrong:
+                outcome[contestant.name] = {"not_run": "wrong result", "wrong": str(wrong)}
+            except RuntimeError as error:  # what CUDA or a library says; of fasthash it is a fault
+                outcome[contestant.name] = {"not_run": str(error).splitlines()[0][:200]}
+                if contestant.own:
+                    outcome[contestant.name]["wrong"] = str(error)
             if reference is None:
                 break
         times = self._times(cell, calls) if calls else {}
@@ -92,7 +108,7 @@ class Runner:
         turns: dict[str, list[Call]] = dict(calls)
         if len(calls["fasthash"]) > 1:
             turns["fasthash, in cache"] = calls["fasthash"][:1]
-        for name, seconds in take_turns(turns, self.repeats, self.device.seconds_of).items():
+        for name, seconds in take_turns(turns, self.repeats, PART * self.patience, self.device.seconds_of).items():
             found[name] = {**summary(seconds), "seconds": seconds, "databases": len(turns[name])}
         waits = [self.device.latency(calls["fasthash"][i % len(calls["fasthash"])]) for i in range(LATENCIES)]
         found["fasthash"]["latency"] = summary(waits)
@@ -119,7 +135,7 @@ class Runner:
         if self.budget.left() <= 0:
             return "budget"
         seconds = self.estimates.seconds(contestant, cell) * (3 + LEAST_REPEATS)
-        if not contestant.own and seconds > MOST_SECONDS:
+        if not contestant.own and seconds > self.patience:
             return f"about {seconds:.0f} s"
         return "budget" if seconds > self.budget.left() else ""
 

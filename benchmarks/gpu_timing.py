@@ -18,7 +18,6 @@ DeviceSeconds = Callable[[Sequence[Call], int, int], float]
 BATCH = 2e-3  # seconds of device time that a batch should take
 MOST_LAUNCHES = 50
 LEAST_REPEATS = 5
-LONG = 1.5  # seconds of one contestant in one cell, after which it has repeated enough
 QUEUE = 60e-6  # seconds that the host may take to queue one call
 LONGEST_PAUSE = 5e-3
 
@@ -45,10 +44,13 @@ def host_seconds(call: Call) -> float:
     return time.perf_counter() - start
 
 
-def take_turns(calls: dict[str, Sequence[Call]], repeats: int, seconds_of: DeviceSeconds) -> dict[str, list[float]]:
+def take_turns(
+    calls: dict[str, Sequence[Call]], repeats: int, long: float, seconds_of: DeviceSeconds
+) -> dict[str, list[float]]:
     """Seconds a call, of each repeat of each contestant, in an order that turns round each time.
 
-    Every copy of a contestant's buffers is used once before the first repeat. Slow contestants repeat less often.
+    Every copy of a contestant's buffers is used once before the first repeat. A contestant that has taken `long`
+    seconds has repeated enough.
     """
     launches, position = {}, {}
     for name, copies in calls.items():
@@ -60,7 +62,7 @@ def take_turns(calls: dict[str, Sequence[Call]], repeats: int, seconds_of: Devic
     for repeat in range(repeats):
         for name in calls if repeat % 2 == 0 else reversed(calls):
             own = seconds[name]
-            if len(own) >= LEAST_REPEATS and sum(own) * launches[name] > LONG:
+            if len(own) >= LEAST_REPEATS and sum(own) * launches[name] > long:
                 continue
             own.append(seconds_of(calls[name], launches[name], position[name]))
             position[name] += launches[name]
