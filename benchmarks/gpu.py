@@ -53,7 +53,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=HERE / "results", help="the folder that is written to")
     parser.add_argument("--table", action="store_true", help="only shows the last run's tables")
     options = parser.parse_args(arguments)
-    options.budget = options.budget or (QUICK_MINUTES if options.quick else MINUTES)
+    if options.budget is None:
+        options.budget = QUICK_MINUTES if options.quick else MINUTES
     options.groups = tuple(options.groups or (QUICK_GROUPS if options.quick else GROUPS[:-1]))
     return options
 

@@ -103,8 +103,8 @@ def build_emulated() -> Library:
     if compiler is None:
         raise Unavailable("no C++ compiler")
     options = ["-std=c++20", "-O1", "-fPIC", "-DFASTHASH_EMULATION", f"-I{SOURCES / 'emulation'}", "-x", "c++"]
-    sources = [HERE / "ceilings.cu", SOURCES / "emulation" / "cuda_emulation.cpp"]
-    return _build([compiler, *options], sources, False)
+    parts = sorted(path for path in (SOURCES / "emulation").glob("*.cpp") if path.name != "module.cpp")
+    return _build([compiler, *options], [HERE / "ceilings.cu", *parts], False)
 
 
 def _build(command: list[str], sources: list[Path], look_inside: bool) -> Library:
