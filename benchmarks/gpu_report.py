@@ -41,29 +41,11 @@ def verdicts(results: dict[str, Any]) -> Iterator[Verdict]:
     """Each bar, by the worst of the cells that it speaks of."""
     top_k = [row for row in results["rows"] if row["op"] == "hamming_topk"]
     for bits in (64, 128, 256, 512, 1024):
-        shares = [
-            (part["seconds"]["popcount"] / seconds, row)
-            for row in top_k
-            if row["bits"] == bits
-            and row["queries"] >= 256
-            and (seconds := median(row, "fasthash popcount"))
-            and "popcount" in (part := row["bounds"]["popcount"])["seconds"]
-        ]
-        yield from _worst(
-            f"path popcount, {bits} bits, 256 queries or more", "of the popcount ceiling", shares, POPCOUNT
-        )
+        case = f"path popcount, {bits} bits, 256 queries or more"
+        yield from _worst(case, "of the popcount ceiling", _of_popcounts(top_k, "popcount", bits, 256), POPCOUNT)
     for bits in (256, 512, 1024):
-        multiples = [
-            (part["seconds"]["popcount"] / seconds, row)
-            for row in top_k
-            if row["bits"] == bits
-            and row["queries"] >= 1024
-            and (seconds := median(row, "fasthash tensor"))
-            and "popcount" in (part := row["bounds"]["popcount"])["seconds"]
-        ]
-        yield from _worst(
-            f"path tensor, {bits} bits, 1,024 queries or more", "x the popcount ceiling", multiples, TENSOR
-        )
+        case = f"path tensor, {bits} bits, 1,024 queries or more"
+        yield from _worst(case, "x the popcount ceiling", _of_popcounts(top_k, "tensor", bits, 1024), TENSOR)
     copying = results["machine"]["ceilings"]["bytes_per_second"]["copy"]["per_second"]
     streams = [
         (row["codes"] * row["bits"] / 8 / seconds / copying, row)
@@ -77,6 +59,18 @@ def verdicts(results: dict[str, Any]) -> Iterator[Verdict]:
         if (seconds := median(row, "fasthash")) and (best := best_peer(row, "torch"))
     ]
     yield from _worst("top-k, all cells that torch ran", "x torch", ratios, TORCH)
+
+
+def _of_popcounts(rows: list[dict[str, Any]], path: str, bits: int, queries: int) -> list[tuple[float, dict[str, Any]]]:
+    """What counting every pair by popcount takes at best, over what a path takes; with that many queries or more."""
+    return [
+        (counting / seconds, row)
+        for row in rows
+        if row["bits"] == bits
+        and row["queries"] >= queries
+        and (seconds := median(row, f"fasthash {path}"))
+        and (counting := row["bounds"]["popcount"]["seconds"].get("popcount"))
+    ]
 
 
 def _worst(case: str, unit: str, found: list[tuple[float, dict[str, Any]]], aim: float) -> Iterator[Verdict]:
