@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gpu
+import gpu_ceilings
+import gpu_loops
 import gpu_report
 import pytest
 import torch
+from ceilings import Unavailable
 from gpu_contestants import OPS
 from gpu_fakes import CEILINGS, MACHINE, Cpu, cell_of, one_second
-from gpu_machine import summarised
+from gpu_machine import Clocks, gpu_card, summarised
 from gpu_roofline import best_bound, bound
 from gpu_running import Runner
-from gpu_timing import MOST_LAUNCHES, take_turns
+from gpu_timing import MOST_LAUNCHES, device_seconds, take_turns
 from running import Budget
 
 import fasthash
@@ -47,6 +53,29 @@ def test_turns() -> None:
     seen.clear()
     take_turns({"fast": [call("fast", 0)]}, 1, 1.5, seconds_of)
     assert len(seen) == 2 + MOST_LAUNCHES
+
+
+def test_events_stand_around_the_launches_and_nothing_waits_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            seen.append("event")
+
+        def synchronize(self) -> None:
+            seen.append("wait")
+
+        def elapsed_time(self, end: Event) -> float:
+            return 12.0
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "_sleep", lambda clocks: seen.append("pause"))
+    calls = [lambda i=i: seen.append(str(i)) for i in range(2)]
+    assert device_seconds(calls, 3, 1) == pytest.approx(0.004)
+    assert seen == ["pause", "event", "1", "0", "1", "event", "wait"]
 
 
 def test_the_bound_is_that_of_the_formulas() -> None:
@@ -114,10 +143,29 @@ def test_verdicts() -> None:
     assert found(_row(64, 1, 5, fasthash=1, torch=10.1), _row(128, 1, 5, fasthash=1, torch=9.9)) == [False]
 
 
-def test_a_run_from_end_to_end(tmp_path: Path) -> None:
-    options = gpu.parse(["--quick", "--codes", "500", "--queries", "4", "40", "--bits", "64", "256", "--repeats", "3"])
-    results: dict[str, Any] = {"rows": [], "machine": {**MACHINE, "ceilings": CEILINGS, "clocks": {}}}
-    gpu.run(options, results, Runner(Cpu(), Budget(5), options.repeats, None, None))
+@pytest.fixture
+def cpu_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that only a GPU could answer."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(fasthash, "build_info", lambda: {"cuda": "on", "cuda_architectures": "90a"})
+    monkeypatch.setattr(gpu, "gpu_card", lambda: dict(MACHINE))
+    monkeypatch.setattr(gpu_ceilings, "measure", lambda library: CEILINGS)
+    monkeypatch.setattr(gpu, "Device", lambda *rest: Cpu())
+
+    def no_compiler(capability: tuple[int, int]) -> None:
+        raise Unavailable("nvcc is not installed")
+
+    monkeypatch.setattr(gpu_loops, "build", no_compiler)
+
+
+@pytest.mark.usefixtures("cpu_for_a_gpu")
+def test_a_run_from_end_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--codes", "500", "--queries", "4", "40", "--bits", "64", "256"]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--quick", *sizes, "--repeats", "3", "--results", str(tmp_path)])
+    gpu.main()
+    results = json.loads((tmp_path / "gpu.json").read_text())
     assert results["wrong"] == []
     assert results["not_run"] == []
     assert {row["op"] for row in results["rows"]} == set(OPS)
@@ -132,15 +180,13 @@ def test_a_run_from_end_to_end(tmp_path: Path) -> None:
             assert row["contestants"]["fasthash tensor"]["not_run"] == "this build has no choice of path"
             assert row["contestants"]["naive"]["not_run"] == "nvcc is not installed"
             assert row["contestants"]["torch int8"]["median"] == 1e-3
-    gpu.save(results, tmp_path / "gpu.json")
-    kept = json.loads((tmp_path / "gpu.json").read_text())
-    assert kept["rows"] == results["rows"]
-    text = gpu.show(kept)
+    text = capsys.readouterr().out
     assert "top-k, all cells that torch ran" in text
     assert "| hamming_topk, random, 256 bits, 4 x 500, k = 10" in text
-    assert gpu_report.why_not(kept) == ""
-    gpu_report.draw(kept, tmp_path / "gpu.png")
     assert (tmp_path / "gpu.png").stat().st_size > 10_000
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--table", "--results", str(tmp_path)])
+    gpu.main()
+    assert capsys.readouterr().out.strip() in text
 
 
 def test_wrong_results_are_not_timed_and_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +211,28 @@ def test_a_run_keeps_to_its_budget() -> None:
     gpu.run(options, results, Runner(Cpu(), Budget(0), 1, [], None))
     assert results["rows"] == []
     assert all(line.endswith("not run: budget") for line in results["not_run"])
+
+
+def test_what_nvidia_smi_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of that name answers once, or goes on until it is stopped."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("""#!/bin/sh
+case "$*" in
+*driver_version*) echo "580.1, 700.00, 1980, 3201, Enabled" ;;
+*loop-ms*) while :; do echo "1755, 3201, 600.50, 50"; sleep 0.05; done ;;
+esac
+""")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    properties = SimpleNamespace(
+        name="GPU", major=9, minor=0, multi_processor_count=132, total_memory=1, L2_cache_size=2, uuid="1-2"
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda: properties)
+    card = gpu_card()
+    assert (card["gpu"], card["driver_version"], card["power.limit"]) == ("GPU", "580.1", "700.00")
+    with Clocks() as clocks:
+        time.sleep(0.5)
+    assert clocks.found["clocks.sm"] == {"least": 1755, "median": 1755, "most": 1755}
 
 
 def test_samples_of_the_clocks() -> None:
