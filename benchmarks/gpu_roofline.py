@@ -7,7 +7,7 @@ Each resource is counted by what the op cannot do without, and divided by its ow
     popcount    a population count for each 32-bit word of a pair (path popcount). Carry-save addition, which counts
                 three words with two, may pass this.
     b1          bit products of the tensor cores, in depths of 256 (128 for codes up to that) (path tensor)
-    compare     one for each pair, where the op selects
+    compare     one for each pair, where the op selects; maxima of three products at a time may pass this
     histogram   one count in shared memory for each pair, where the op counts
     float add   one for each bit of a candidate, where the op scores codes
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import gpu
 import pytest
 import torch
 from gpu_cells import GROUPS, cells, copies, inputs
-from gpu_contestants import OPS, contestants
+from gpu_contestants import OPS, chosen_path, contestants
 from gpu_fakes import cell_of
 from gpu_loops import Library
 from gpu_running import against_cpu, check
@@ -73,6 +74,32 @@ def test_a_wrong_result_is_refused(op: str) -> None:
                 check(cell, arrays, right, tuple(wrong) if len(wrong) > 1 else wrong[0], contestant)
         with pytest.raises(AssertionError, match="on the CPU"):
             against_cpu(cell, arrays, tuple(wrong) if len(wrong) > 1 else wrong[0])
+
+
+def test_paths_are_set_before_each_call_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def set_path(name: str) -> None:
+        if name == "placed":
+            raise ValueError("no such path")
+        seen.append(name)
+
+    native = SimpleNamespace(set_path=set_path, choose_path=lambda *sizes: f"chosen for {sizes}")
+    monkeypatch.setattr(fasthash._native._C, "cuda", native, raising=False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (10, 0))
+    cell = cell_of("hamming_topk")
+    (arrays,) = inputs(cell, "cpu")
+    by_name = {contestant.name: contestant for contestant in contestants("hamming_topk", None)}
+    assert by_name["fasthash placed"].missing(cell) == "no such path"
+    assert by_name["fasthash tensor"].missing(cell) == "no binary products on this GPU"
+    assert by_name["fasthash popcount"].missing(cell) == ""
+    assert seen[-1] == "auto"
+    calls = [by_name[name].start(cell, arrays) for name in ("fasthash popcount", "fasthash")]
+    for call in (*calls, *calls):
+        call()
+    assert seen[-4:] == ["popcount", "auto"] * 2
+    assert chosen_path(cell, 9) == "chosen for (9, 37, 501, 8, 5)"
+    assert chosen_path(cell_of("hamming_distance"), 9) is None
 
 
 def test_only_peers_may_place_ties_as_they_like() -> None:
