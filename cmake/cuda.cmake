@@ -77,6 +77,11 @@ add_library(fasthash_cuda STATIC
   csrc/cuda/distance.cu
   csrc/cuda/table.cu
   csrc/cuda/select.cu
+  csrc/cuda/topk.cu
+  csrc/cuda/path.cu
+  csrc/cuda/candidates.cu
+  csrc/cuda/filter_popcount.cu
+  csrc/cuda/filter_tensor.cu
   csrc/cuda/count.cu
   csrc/cuda/score.cu)
 target_include_directories(fasthash_cuda PUBLIC csrc/include PRIVATE csrc/cuda)

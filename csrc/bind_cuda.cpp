@@ -11,6 +11,7 @@
 #include "fasthash/count.h"
 #include "fasthash/distance.h"
 #include "fasthash/pack.h"
+#include "fasthash/path.h"
 #include "fasthash/score.h"
 #include "fasthash/select.h"
 
@@ -104,6 +105,15 @@ void bind_cuda(py::module_& m) {
   matrix("hamming_distance", &cuda::hamming_distance);
   matrix("label_overlap", &cuda::label_overlap);
 
+  py::enum_<cuda::Path>(m, "Path")
+      .value("auto", cuda::Path::kAuto)
+      .value("placed", cuda::Path::kPlaced)
+      .value("popcount", cuda::Path::kPopcount)
+      .value("tensor", cuda::Path::kTensor);
+  m.def("choose_path", &cuda::choose_path, "capability"_a, "queries"_a, "database"_a, "bytes"_a, "k"_a);
+  m.def("set_path", &cuda::set_path, "path"_a);
+  m.def("path", &cuda::path);
+  m.def("topk_answered", &cuda::topk_answered, "queries"_a, "database"_a, "bytes"_a, "k"_a);
   m.def("topk_workspace", &cuda::topk_workspace, "queries"_a, "database"_a, "bytes"_a, "k"_a);
   m.def(
       "hamming_topk",

@@ -1,6 +1,7 @@
 // Nearest codes: the k nearest, or all within a radius. Two scans: count, then write every result to its place.
 #include "fasthash/select.h"
 
+#include "lists.cuh"
 #include "table.cuh"
 
 namespace fasthash::cuda {
@@ -105,14 +106,15 @@ void search(const char* op, const TablePlan& plan, Codes queries, Codes database
 
 }  // namespace
 
-int64_t topk_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t) {
+int64_t placed_workspace(int64_t queries, int64_t database, int64_t bytes) {
   return plan_topk(queries, database, bytes).workspace();
 }
 
-void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
-                  void* workspace, int64_t, StreamHandle stream) {
-  search("hamming_topk", plan_topk(queries.rows, database.rows, queries.bytes), queries, database, k, filter, nullptr,
-         distances, indices, workspace, stream);
+void search_placed(const char* op, Codes queries, Codes database, int64_t k, Filter filter, const int32_t* answered,
+                   int32_t* distances, int64_t* indices, void* workspace, StreamHandle stream) {
+  static_cast<void>(answered);
+  search(op, plan_topk(queries.rows, database.rows, queries.bytes), queries, database, k, filter, nullptr, distances,
+         indices, workspace, stream);
 }
 
 int64_t range_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t radius) {

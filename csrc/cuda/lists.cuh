@@ -1,0 +1,32 @@
+// How the k nearest are found in one scan: the numbers behind the lists of candidates, and the search that may follow.
+#pragma once
+
+#include "candidates.cuh"
+#include "fasthash/path.h"
+
+namespace fasthash::cuda {
+
+// A bound is the key of rank `slack(k * share)` of the rows seen so far, which are that share of the database: the mean
+// of how many of the k nearest are among them, and four deviations and a few more, so that a bound too low is rare.
+struct ListPlan {
+  int64_t group;     // queries at a time; 0: these sizes are not for lists
+  int64_t capacity;  // keys of a list, a power of two
+  int64_t step;      // every step-th row is in the sample
+  int64_t sample_rows;
+  int64_t sample_rank;  // of the sample, for the first bound
+  int64_t few_rank;     // of the few tiles, for the second: where there are two scans
+};
+
+// For lists that the sample alone bounds, or, with `two_scans`, a first scan over one tile in kShare as well.
+ListPlan plan_lists(int64_t queries, int64_t database, int64_t bytes, int64_t k, bool two_scans);
+
+int compute_capability();  // major, of the current device
+// The path that a call takes: what set_path asks for, if that is possible.
+Path resolve_path(int64_t queries, int64_t database, int64_t bytes, int64_t k);
+
+// The search in two scans by popcount (select.cu). Queries that are `answered` (null = none) may be left out.
+int64_t placed_workspace(int64_t queries, int64_t database, int64_t bytes);
+void search_placed(const char* op, Codes queries, Codes database, int64_t k, Filter filter, const int32_t* answered,
+                   int32_t* distances, int64_t* indices, void* workspace, StreamHandle stream);
+
+}  // namespace fasthash::cuda
