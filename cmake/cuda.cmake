@@ -75,6 +75,7 @@ string(REPLACE ";" " " FASTHASH_CUDA_ARCHS "${CMAKE_CUDA_ARCHITECTURES}")
 add_library(fasthash_cuda STATIC
   csrc/cuda/pack.cu
   csrc/cuda/distance.cu
+  csrc/cuda/matrix_tensor.cu
   csrc/cuda/table.cu
   csrc/cuda/select.cu
   csrc/cuda/topk.cu

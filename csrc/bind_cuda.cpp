@@ -105,14 +105,14 @@ void bind_cuda(py::module_& m) {
   matrix("hamming_distance", &cuda::hamming_distance);
   matrix("label_overlap", &cuda::label_overlap);
 
-  py::enum_<cuda::Path>(m, "Path")
-      .value("auto", cuda::Path::kAuto)
-      .value("placed", cuda::Path::kPlaced)
-      .value("popcount", cuda::Path::kPopcount)
-      .value("tensor", cuda::Path::kTensor);
-  m.def("choose_path", &cuda::choose_path, "capability"_a, "queries"_a, "database"_a, "bytes"_a, "k"_a);
-  m.def("set_path", &cuda::set_path, "path"_a);
-  m.def("path", &cuda::path);
+  m.def("set_path", &cuda::set_path, "name"_a);
+  m.def("path", [] { return cuda::name_of(cuda::path()); });
+  m.def(
+      "choose_path",
+      [](int capability, int64_t queries, int64_t database, int64_t bytes, int64_t k) {
+        return cuda::name_of(cuda::choose_path(capability, queries, database, bytes, k));
+      },
+      "capability"_a, "queries"_a, "database"_a, "bytes"_a, "k"_a);
   m.def("topk_answered", &cuda::topk_answered, "queries"_a, "database"_a, "bytes"_a, "k"_a);
   m.def("topk_workspace", &cuda::topk_workspace, "queries"_a, "database"_a, "bytes"_a, "k"_a);
   m.def(

@@ -14,15 +14,15 @@ struct ListPlan {
   int64_t step;      // every step-th row is in the sample
   int64_t sample_rows;
   int64_t sample_rank;  // of the sample, for the first bound
-  int64_t few_rank;     // of the few tiles, for the second: where there are two scans
+  int64_t few_rank;     // of the few rows, for the second: where there are two scans
 };
 
-// For lists that the sample alone bounds, or, with `two_scans`, a first scan over one tile in kShare as well.
-ListPlan plan_lists(int64_t queries, int64_t database, int64_t bytes, int64_t k, bool two_scans);
+// For lists that the sample alone bounds, or, with `two_scans`, a first scan over one row in kShare as well.
+ListPlan plan_lists(int64_t queries, int64_t database, int64_t k, bool two_scans);
 
-int compute_capability();  // major, of the current device
-// The path that a call takes: what set_path asks for, if that is possible.
-Path resolve_path(int64_t queries, int64_t database, int64_t bytes, int64_t k);
+// The path that a call on the current device takes: what set_path asks for, if that is possible.
+Path path_here(int64_t queries, int64_t database, int64_t bytes, int64_t k);
+Path matrix_path_here(int64_t a_rows, int64_t b_rows, int64_t bytes);
 
 // The search in two scans by popcount (select.cu). Queries that are `answered` (null = none) may be left out.
 int64_t placed_workspace(int64_t queries, int64_t database, int64_t bytes);

@@ -103,7 +103,7 @@ void search_listed(const char* op, bool tensor, const ListPlan& plan, Codes quer
 
 }  // namespace
 
-ListPlan plan_lists(int64_t queries, int64_t database, int64_t, int64_t k, bool two_scans) {
+ListPlan plan_lists(int64_t queries, int64_t database, int64_t k, bool two_scans) {
   ListPlan plan{};
   plan.capacity = kMinCapacity;
   while (plan.capacity < kMaxCapacity && plan.capacity < 4 * k + kSpareKeys) plan.capacity *= 2;
@@ -126,16 +126,16 @@ ListPlan plan_lists(int64_t queries, int64_t database, int64_t, int64_t k, bool 
 int64_t topk_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t k) {
   int64_t most = placed_workspace(queries, database, bytes);
   for (const bool two_scans : {false, true}) {  // the path may change until the call
-    const ListPlan plan = plan_lists(queries, database, bytes, k, two_scans);
+    const ListPlan plan = plan_lists(queries, database, k, two_scans);
     if (plan.group > 0) most = std::max(most, make_list_space(plan, database, bytes, nullptr).bytes);
   }
   return most;
 }
 
 int64_t topk_answered(int64_t queries, int64_t database, int64_t bytes, int64_t k) {
-  const Path path = resolve_path(queries, database, bytes, k);
+  const Path path = path_here(queries, database, bytes, k);
   if (path == Path::kPlaced) return -1;
-  const ListPlan plan = plan_lists(queries, database, bytes, k, path == Path::kTensor);
+  const ListPlan plan = plan_lists(queries, database, k, path == Path::kTensor);
   return static_cast<int64_t>(
       reinterpret_cast<intptr_t>(make_list_space(plan, database, bytes, nullptr).candidates.answered));
 }
@@ -143,13 +143,13 @@ int64_t topk_answered(int64_t queries, int64_t database, int64_t bytes, int64_t 
 void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
                   void* workspace, int64_t, StreamHandle stream) {
   const char* op = "hamming_topk";
-  const Path path = resolve_path(queries.rows, database.rows, queries.bytes, k);
+  const Path path = path_here(queries.rows, database.rows, queries.bytes, k);
   if (path == Path::kPlaced) {
     search_placed(op, queries, database, k, filter, nullptr, distances, indices, workspace, stream);
     return;
   }
   const bool tensor = path == Path::kTensor;
-  const ListPlan plan = plan_lists(queries.rows, database.rows, queries.bytes, k, tensor);
+  const ListPlan plan = plan_lists(queries.rows, database.rows, k, tensor);
   for (int64_t first = 0; first < queries.rows; first += plan.group) {
     const int64_t count = std::min(plan.group, queries.rows - first);
     search_listed(op, tensor, plan, slice(queries, first, count), database, k, slice(filter, first),
