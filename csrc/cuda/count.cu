@@ -23,7 +23,7 @@ constexpr int64_t kPrecisionBytes = kMaxWarps * static_cast<int64_t>(sizeof(Lane
 // Needs a placed table of two channels, and uses it up: its counts move on with the items. The items of a part are
 // added in index order by lane, the lanes by a tree, the parts (sum_kernel) in order: always the same sum.
 template <int kWords>
-__global__ void __launch_bounds__(kMaxThreads, Shape<kWords>::kMinBlocks)
+__global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
     precision_kernel(Scan scan, Relevance relevance, Table table, int64_t window, Partial* partials) {
   const int lane = lane_index();
   LaneSums* sums = own_shared<LaneSums>(scan) + warp_index() * scan.tile;

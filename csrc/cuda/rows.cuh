@@ -24,11 +24,9 @@ struct alignas(4 * kWords) Words {
   uint32_t word[kWords];
 };
 
-// The 32-bit words of a row from word `first` on, zero past the row's end, by loads of kUnit bytes.
+// 32-bit words from `source` on, zero past the `left` bytes of the row that are left there, by loads of kUnit bytes.
 template <int kUnit, int kWords>
-__device__ void load_words(const Rows& codes, int64_t row, int64_t first, uint32_t (&words)[kWords]) {
-  const uint8_t* source = codes.data + row * codes.bytes + 4 * first;
-  const int left = static_cast<int>(codes.bytes - 4 * first);
+__device__ void load_words(const uint8_t* source, int left, uint32_t (&words)[kWords]) {
   if constexpr (kUnit == 1) {
 #pragma unroll
     for (int i = 0; i < kWords; ++i) {
@@ -56,13 +54,15 @@ __device__ inline int64_t words_of(const Rows& codes) {
 
 // Bytes 8 * i .. 8 * i + 7 of a row, zero past its end.
 __device__ inline uint64_t load_word(const Rows& codes, int64_t row, int64_t i) {
+  const uint8_t* source = codes.data + row * codes.bytes + 8 * i;
+  const int left = static_cast<int>(codes.bytes - 8 * i);
   uint32_t halves[2];
   if (codes.unit >= 8) {
-    load_words<8>(codes, row, 2 * i, halves);
+    load_words<8>(source, left, halves);
   } else if (codes.unit == 4) {
-    load_words<4>(codes, row, 2 * i, halves);
+    load_words<4>(source, left, halves);
   } else {
-    load_words<1>(codes, row, 2 * i, halves);
+    load_words<1>(source, left, halves);
   }
   return halves[0] | uint64_t{halves[1]} << 32;
 }

@@ -53,8 +53,10 @@ struct Shape {
   static constexpr int kCodes = kWords == kChunked || kWords > 4 ? 2 : kWords == 4 ? 4 : 8;
   static constexpr int kStep = kCodes * kLanes;
   // Blocks of a multiprocessor: leaves registers enough that no scan spills.
-  static constexpr int kMinBlocks = kWords > 16 ? 2 : 3;
+  static constexpr int kMinBlocks = kWords > 8 || kWords == kChunked ? 2 : 3;
 };
+// For kernels that keep more than a bound at hand.
+constexpr int kHeavyMinBlocks = 2;
 // Queries of a tile of chunked codes: their counts stay in registers from chunk to chunk.
 constexpr int kChunkedQueries = kTileQueries < 16 ? 3 : 16;
 
@@ -172,30 +174,36 @@ void with_words(const Scan& scan, Body body) {
   }
 }
 
-// The words of a lane's codes, rows first + 32 * j + lane. Past the end, those of the last row.
+// Rows of a step, `left` of them from row `first` on: the words of a lane's codes, first + 32 * j + lane, from word
+// `word` on. Past the last row, those of the last row.
 template <int kUnit, int kCodes, int kBlocks, int kBlock>
-__device__ void load_codes_by(const Scan& scan, int64_t first, int64_t end, int64_t word,
+__device__ void load_codes_by(const Scan& scan, int64_t first, int left, int word,
                               uint32_t (&codes)[kCodes][kBlocks][kBlock]) {
   constexpr int kWidest = kUnit < 4 * kBlock ? kUnit : 4 * kBlock;
+  const uint8_t* start = scan.database.data + first * scan.database.bytes + 4 * word;
+  const int bytes = static_cast<int>(scan.database.bytes);
 #pragma unroll
   for (int j = 0; j < kCodes; ++j) {
-    const int64_t row = min(first + j * kLanes + lane_index(), end - 1);
+    const uint8_t* row = start + min(j * kLanes + lane_index(), left - 1) * bytes;
 #pragma unroll
-    for (int b = 0; b < kBlocks; ++b) load_words<kWidest>(scan.database, row, word + b * kBlock, codes[j][b]);
+    for (int b = 0; b < kBlocks; ++b) {
+      const int before = b * 4 * kBlock;
+      load_words<kWidest>(row + before, bytes - 4 * word - before, codes[j][b]);
+    }
   }
 }
 template <class Combine, bool kChunk, int kCodes, int kBlocks, int kBlock>
-__device__ void load_codes(const Scan& scan, int64_t first, int64_t end, int64_t word,
+__device__ void load_codes(const Scan& scan, int64_t first, int left, int word,
                            uint32_t (&codes)[kCodes][kBlocks][kBlock]) {
   constexpr bool kByBytes = kChunk || kBlock < 8;  // see goes_by_chunks
   if (kBlock >= 4 && scan.database.unit == 16) {
-    load_codes_by<16>(scan, first, end, word, codes);
+    load_codes_by<16>(scan, first, left, word, codes);
   } else if (kBlock >= 2 && scan.database.unit >= 8) {
-    load_codes_by<8>(scan, first, end, word, codes);
+    load_codes_by<8>(scan, first, left, word, codes);
   } else if (!kByBytes || scan.database.unit >= 4) {
-    load_codes_by<4>(scan, first, end, word, codes);
+    load_codes_by<4>(scan, first, left, word, codes);
   } else if constexpr (kByBytes) {
-    load_codes_by<1>(scan, first, end, word, codes);
+    load_codes_by<1>(scan, first, left, word, codes);
   }
 #pragma unroll
   for (int j = 0; j < kCodes; ++j) {
@@ -225,12 +233,12 @@ __device__ void add_counts(const uint32_t* query, const uint32_t (&codes)[kCodes
 
 // 0 for rows that exist and are not masked.
 template <int kCodes>
-__device__ void start_counts(const Scan& scan, int64_t first, int64_t end, int (&counts)[kCodes]) {
+__device__ void start_counts(const Scan& scan, int64_t first, int left, int (&counts)[kCodes]) {
+  const uint8_t* mask = scan.filter.mask == nullptr ? nullptr : scan.filter.mask + first;
 #pragma unroll
   for (int j = 0; j < kCodes; ++j) {
-    const int64_t row = first + j * kLanes + lane_index();
-    const bool allowed = row < end && (scan.filter.mask == nullptr || scan.filter.mask[row] != 0);
-    counts[j] = allowed ? 0 : kMissing;
+    const int row = j * kLanes + lane_index();
+    counts[j] = row < left && (mask == nullptr || mask[row] != 0) ? 0 : kMissing;
   }
 }
 
@@ -240,9 +248,10 @@ __device__ void leave_out_excluded(const Scan& scan, int slot, int64_t first, in
   const int64_t* excluded = reinterpret_cast<const int64_t*>(dynamic_shared<unsigned char>() + query_bytes(scan));
   const int64_t away = excluded[slot] - first;
   if (away < 0 || away >= kCodes * kLanes) return;
+  const int own = static_cast<int>(away) - lane_index();
 #pragma unroll
   for (int j = 0; j < kCodes; ++j) {
-    if (away == j * kLanes + lane_index()) counts[j] = kMissing;
+    if (own == j * kLanes) counts[j] = kMissing;
   }
 }
 
@@ -253,11 +262,12 @@ __device__ void scan_tile(const Scan& scan, const Tile& tile, Visit visit) {
   const uint32_t* queries = dynamic_shared<uint32_t>();
 
   for (int64_t first = tile.begin; first < tile.end; first += Its::kStep) {
+    const int left = static_cast<int>(min(tile.end - first, int64_t{Its::kStep}));
     int starts[kCodes];
-    start_counts(scan, first, tile.end, starts);
+    start_counts(scan, first, left, starts);
     if constexpr (kWords != kChunked) {
       uint32_t codes[kCodes][kWords / Its::kBlock][Its::kBlock];
-      load_codes<Combine, false>(scan, first, tile.end, 0, codes);
+      load_codes<Combine, false>(scan, first, left, 0, codes);
 #pragma unroll 1
       for (int slot = 0; slot < tile.queries; ++slot) {
         int counts[kCodes];
@@ -276,7 +286,7 @@ __device__ void scan_tile(const Scan& scan, const Tile& tile, Visit visit) {
       }
       for (int word = 0; word < scan.padded_words; word += Its::kBlock) {
         uint32_t codes[kCodes][1][Its::kBlock];
-        load_codes<Combine, true>(scan, first, tile.end, word, codes);
+        load_codes<Combine, true>(scan, first, left, word, codes);
 #pragma unroll
         for (int slot = 0; slot < kChunkedQueries; ++slot) {
           if (slot < tile.queries) add_counts<Combine>(queries + slot * scan.padded_words + word, codes, counts[slot]);
@@ -304,12 +314,14 @@ __device__ void stage_queries(const Scan& scan, const Tile& tile) {
   uint32_t* staged = dynamic_shared<uint32_t>();
   const int blocks = scan.padded_words / kBlock;
   for (int i = threadIdx.x; i < tile.queries * blocks; i += blockDim.x) {
-    const int64_t query = tile.first + i / blocks;
+    const int before = i % blocks * 4 * kBlock;
+    const uint8_t* source = scan.queries.data + (tile.first + i / blocks) * scan.queries.bytes + before;
+    const int left = static_cast<int>(scan.queries.bytes) - before;
     uint32_t words[kBlock];
     if (scan.queries.unit >= 4) {
-      load_words<4>(scan.queries, query, i % blocks * kBlock, words);
+      load_words<4>(source, left, words);
     } else {
-      load_words<1>(scan.queries, query, i % blocks * kBlock, words);
+      load_words<1>(source, left, words);
     }
     Combine::prepare(words);
 #pragma unroll

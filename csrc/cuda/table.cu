@@ -40,7 +40,7 @@ struct ByOverlap {
 enum class Counters { kBlock, kWarp, kResult };
 
 template <int kWords, class Channel>
-__global__ void __launch_bounds__(kMaxThreads, Shape<kWords>::kMinBlocks)
+__global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
     count_kernel(Scan scan, Channel channel, int64_t bins, int64_t channels, Counters counters, int64_t* out,
                  int64_t out_parts) {
   const int64_t width = bins * channels;
