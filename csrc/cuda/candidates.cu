@@ -14,10 +14,12 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t row = i / units;
     const int64_t from = row * step * database.bytes + i % units * unit;
     const int64_t to = row * database.bytes + i % units * unit;
-    if (unit == 8) {
-      *reinterpret_cast<uint64_t*>(codes + to) = *reinterpret_cast<const uint64_t*>(database.data + from);
+    if (unit == 16) {
+      *reinterpret_cast<Words<4>*>(codes + to) = *reinterpret_cast<const Words<4>*>(database.data + from);
+    } else if (unit == 8) {
+      *reinterpret_cast<Words<2>*>(codes + to) = *reinterpret_cast<const Words<2>*>(database.data + from);
     } else if (unit == 4) {
-      *reinterpret_cast<uint32_t*>(codes + to) = *reinterpret_cast<const uint32_t*>(database.data + from);
+      *reinterpret_cast<Words<1>*>(codes + to) = *reinterpret_cast<const Words<1>*>(database.data + from);
     } else {
       codes[to] = database.data[from];
     }

@@ -30,10 +30,26 @@ struct Candidates {
   int32_t* answered;           // (queries,): 1 = the results stand, 0 = not proven
 };
 
-__device__ inline void append(const Candidates& candidates, int64_t query, uint64_t key, unsigned long long place) {
+// Puts a key at a place that the count of the list gave out.
+__device__ inline void put(const Candidates& candidates, int64_t query, uint64_t key, unsigned long long place) {
   if (place < static_cast<unsigned long long>(candidates.capacity)) {
     candidates.keys[query * candidates.capacity + static_cast<int64_t>(place)] = key;
   }
+}
+__device__ inline void append(const Candidates& candidates, int64_t query, uint64_t key) {
+  put(candidates, query, key, atomicAdd(&candidates.counts[query], 1ull));
+}
+// The keys of the lanes that want it; by whole warps, with one query.
+__device__ inline void append_by_warp(const Candidates& candidates, int64_t query, uint64_t key, bool wanted) {
+  const unsigned takers = __ballot_sync(kWholeWarp, wanted);
+  if (takers == 0) return;
+  const int leader = __ffs(static_cast<int>(takers)) - 1;
+  unsigned long long first = 0;
+  if (lane_index() == leader) {
+    first = atomicAdd(&candidates.counts[query], static_cast<unsigned long long>(__popc(takers)));
+  }
+  first = __shfl_sync(kWholeWarp, first, leader);
+  if (wanted) put(candidates, query, key, first + __popc(takers & lanes_below(lane_index())));
 }
 
 // The database rows 0, step, 2 * step, ... side by side: `rows` of them; and their mask, where there is one.

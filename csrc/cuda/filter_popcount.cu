@@ -4,23 +4,29 @@
 namespace fasthash::cuda {
 namespace {
 
-__global__ void __launch_bounds__(kMaxThreads, kMinBlocks) filter_kernel(Scan scan, Candidates candidates) {
-  const int lane = lane_index();
-  for_each_part(scan, [&](int64_t query, int64_t, int64_t begin, int64_t end) {
-    const Allowed allowed = allowed_rows(scan, query, end);
-    const uint64_t bound = query < scan.queries.rows ? candidates.bounds[query] : 0;
-    scan_part<Xor>(scan, query, begin, end, [&](int64_t row, int distance) {
-      const uint64_t key = key_of(distance, row);
-      const bool wanted = key <= bound && allowed(row);
-      const unsigned takers = __ballot_sync(kWholeWarp, wanted);
-      if (takers == 0) return;
-      const int leader = __ffs(takers) - 1;
-      unsigned long long first = 0;
-      if (lane == leader) {
-        first = atomicAdd(&candidates.counts[query], static_cast<unsigned long long>(__popc(takers)));
+template <int kWords>
+__global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks) filter_kernel(Scan scan, Candidates candidates) {
+  constexpr int kCodes = Shape<kWords>::kCodes;
+  uint64_t* bounds = own_shared<uint64_t>(scan);
+  for_each_tile<kWords, Xor>(scan, [&](const Tile& tile) {
+    for (int slot = threadIdx.x; slot < tile.queries; slot += blockDim.x) {
+      bounds[slot] = candidates.bounds[tile.first + slot];
+    }
+    __syncthreads();
+    scan_tile<kWords, Xor>(scan, tile, [&](int slot, int64_t first, const auto& counts) {
+      const uint64_t bound = bounds[slot];
+      const int64_t last_row = row_of(bound);
+      const int radius = min(distance_of(bound), kMissing - 1) - (first > last_row);
+      bool any = false;
+#pragma unroll
+      for (int j = 0; j < kCodes; ++j) any |= counts[j] <= radius;
+      if (!__any_sync(kWholeWarp, any)) return;
+#pragma unroll
+      for (int j = 0; j < kCodes; ++j) {
+        const int64_t row = first + j * kLanes + lane_index();
+        const bool wanted = counts[j] <= radius && key_of(counts[j], row) <= bound;
+        append_by_warp(candidates, tile.first + slot, key_of(counts[j], row), wanted);
       }
-      first = __shfl_sync(kWholeWarp, first, leader);
-      if (wanted) append(candidates, query, key, first + __popc(takers & lanes_below(lane)));
     });
   });
 }
@@ -29,9 +35,15 @@ __global__ void __launch_bounds__(kMaxThreads, kMinBlocks) filter_kernel(Scan sc
 
 void filter_by_popcount(const char* op, Codes queries, Codes database, Filter filter, const Candidates& candidates,
                         StreamHandle stream) {
-  const Scan scan = make_scan(queries, database, filter, count_parts(queries.rows, database.rows, database.rows));
-  const int warps = scan_warps(scan);
-  launch(op, filter_kernel, scan_blocks(scan, warps), warps * kLanes, 0, stream, scan, candidates);
+  const int64_t own = sizeof(uint64_t);
+  const int64_t tile = max_tile(database.bytes, own);
+  Scan scan =
+      make_scan(queries, database, filter, nullptr, count_parts(queries.rows, database.rows, database.rows, tile));
+  scan = tiled(scan, tile);
+  with_words(scan, [&](auto words) {
+    launch(op, filter_kernel<words.value>, scan_blocks(scan), scan_threads(scan), scan_bytes(scan) + scan.tile * own,
+           stream, scan, candidates);
+  });
 }
 
 }  // namespace fasthash::cuda

@@ -88,8 +88,9 @@ struct Filtering {
           if (spot.code(n, j) >= scan->rows) continue;
           const int64_t row = row_at(scan->share, spot.code(n, j));
           const uint64_t key = key_of(ones - 2 * chosen[n][j] - ((j == 0 ? code_ones[n].x : code_ones[n].y) & 1), row);
-          if (key <= bound && Allowed{scan->database.rows, scan->filter.mask, excluded}(row)) {
-            append(*candidates, query, key, atomicAdd(&candidates->counts[query], 1ull));
+          const bool kept = scan->filter.mask == nullptr || scan->filter.mask[row] != 0;
+          if (key <= bound && row != excluded && kept) {
+            append(*candidates, query, key);
           }
         }
       }

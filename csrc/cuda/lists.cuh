@@ -24,9 +24,4 @@ ListPlan plan_lists(int64_t queries, int64_t database, int64_t k, bool two_scans
 Path path_here(int64_t queries, int64_t database, int64_t bytes, int64_t k);
 Path matrix_path_here(int64_t a_rows, int64_t b_rows, int64_t bytes);
 
-// The search in two scans by popcount (select.cu). Queries that are `answered` (null = none) may be left out.
-int64_t placed_workspace(int64_t queries, int64_t database, int64_t bytes);
-void search_placed(const char* op, Codes queries, Codes database, int64_t k, Filter filter, const int32_t* answered,
-                   int32_t* distances, int64_t* indices, void* workspace, StreamHandle stream);
-
 }  // namespace fasthash::cuda

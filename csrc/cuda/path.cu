@@ -9,7 +9,7 @@
 namespace fasthash::cuda {
 namespace {
 
-constexpr std::array kNames{"placed", "popcount", "tensor", "auto"};  // as in Path
+constexpr std::array kNames{"counting", "popcount", "tensor", "auto"};  // as in Path
 
 // Fewer queries leave most rows of the matrix instruction empty, and wait for memory anyhow.
 constexpr int64_t kMinTensorQueries = 8;
@@ -25,7 +25,7 @@ bool has_tensor(int capability, int64_t bytes) {
 }
 
 bool can_take(Path path, int capability, int64_t queries, int64_t database, int64_t bytes, int64_t k) {
-  if (path == Path::kPlaced) return true;
+  if (path == Path::kCounting) return true;
   if (path == Path::kTensor && !has_tensor(capability, bytes)) return false;
   return path != Path::kAuto && plan_lists(queries, database, k, path == Path::kTensor).group > 0;
 }
@@ -34,7 +34,7 @@ Path path_of(const std::string& name, const char* argument) {
   for (size_t i = 0; i < kNames.size(); ++i) {
     if (name == kNames[i]) return static_cast<Path>(i);
   }
-  throw std::invalid_argument(std::string(argument) + ": expected 'auto', 'placed', 'popcount' or 'tensor', got '" +
+  throw std::invalid_argument(std::string(argument) + ": expected 'auto', 'counting', 'popcount' or 'tensor', got '" +
                               name + "'");
 }
 
@@ -63,11 +63,11 @@ int compute_capability() {
 }  // namespace
 
 Path choose_path(int capability, int64_t queries, int64_t database, int64_t bytes, int64_t k) {
-  if (static_cast<double>(queries) * static_cast<double>(database) < kMinListedPairs) return Path::kPlaced;
+  if (static_cast<double>(queries) * static_cast<double>(database) < kMinListedPairs) return Path::kCounting;
   if (queries >= kMinTensorQueries && can_take(Path::kTensor, capability, queries, database, bytes, k)) {
     return Path::kTensor;
   }
-  return can_take(Path::kPopcount, capability, queries, database, bytes, k) ? Path::kPopcount : Path::kPlaced;
+  return can_take(Path::kPopcount, capability, queries, database, bytes, k) ? Path::kPopcount : Path::kCounting;
 }
 
 Path choose_matrix_path(int capability, int64_t a_rows, int64_t b_rows, int64_t bytes) {

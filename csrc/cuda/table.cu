@@ -4,11 +4,13 @@ namespace fasthash::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kSharedCounters = 9 * 1024;  // 36 KB: with the tile of the scan, within what needs no opting in
 
-__global__ void __launch_bounds__(kThreads) zero_kernel(int64_t* out, int64_t count) {
+__global__ void __launch_bounds__(kThreads)
+    zero_kernel(int64_t* out, int64_t queries, int64_t counters, const int32_t* answered) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) out[i] = 0;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < queries * counters; i += step) {
+    if (answered == nullptr || answered[i / counters] == 0) out[i] = 0;
+  }
 }
 
 __device__ inline void add(int64_t* counter, int64_t count) {
@@ -31,59 +33,103 @@ struct ByOverlap {
   __device__ int operator()(int64_t query, int64_t row) const { return shared_labels(labels, query, row); }
 };
 
-// A warp counts its query's part in a shared table of its own, bins * channels 32-bit counters, and adds that to the
-// result. Where there is no room for such a table, the result itself counts: long codes, beside whose bits a count is
-// rare, or many labels, over which counts spread.
-template <class Channel>
-__global__ void __launch_bounds__(kMaxThreads, kMinBlocks)
-    count_kernel(Scan scan, Channel channel, int64_t bins, int64_t channels, bool in_shared, int64_t* out,
-                 int64_t out_parts) {
-  const int lane = lane_index();
-  const int64_t width = bins * channels;
-  unsigned* shared = dynamic_shared<unsigned>() + (in_shared ? warp_index() * width : 0);
+// Where counts are kept until a part is done: 32-bit counters in shared memory, bins * channels for each query of the
+// tile, one set for the block where its parts are added up, else one for each warp. Lanes that hit one counter at once
+// are added up by the hardware. Where there is no room for such a table, the result itself counts: long codes, beside
+// whose bits a count is rare, or many labels, over which counts spread.
+enum class Counters { kBlock, kWarp, kResult };
 
-  for_each_part(scan, [&](int64_t query, int64_t part, int64_t begin, int64_t end) {
-    int64_t* result = out + (query * out_parts + (out_parts == 1 ? 0 : part)) * width;
-    const Allowed allowed = allowed_rows(scan, query, end);
-    if (in_shared) {
-      for (int64_t i = lane; i < width; i += kLanes) shared[i] = 0;
-      __syncwarp();
+template <int kWords, class Channel>
+__global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
+    count_kernel(Scan scan, Channel channel, int64_t bins, int64_t channels, Counters counters, int64_t* out,
+                 int64_t out_parts) {
+  const int64_t width = bins * channels;
+  const int64_t table_size = scan.tile * width;
+  unsigned* tables = own_shared<unsigned>(scan);
+  unsigned* table = tables + (counters == Counters::kWarp ? warp_index() * table_size : 0);
+
+  for_each_tile<kWords, Xor>(scan, [&](const Tile& tile) {
+    const bool is_part = tile.part < scan.parts;
+    int64_t* results = out + (tile.first * out_parts + (out_parts == 1 ? 0 : tile.part)) * width;
+    if (counters != Counters::kResult) {
+      const int64_t all = (counters == Counters::kWarp ? blockDim.x / kLanes : 1) * table_size;
+      for (int64_t i = threadIdx.x; i < all; i += blockDim.x) tables[i] = 0;
+      __syncthreads();
     }
-    scan_part<Xor>(scan, query, begin, end, [&](int64_t row, int distance) {
-      if (distance >= bins || !allowed(row)) return;
-      const int64_t first = distance * channels;
-      const int own = channel(query, row);
-      if (in_shared) {
-        atomicAdd(&shared[first + own], 1u);
-      } else {
-        add(&result[first + own], 1);
-        if (Channel::kNested && own != 0) add(&result[first], 1);
+    scan_tile<kWords, Xor>(scan, tile, [&](int slot, int64_t first, const auto& counts) {
+      int64_t* result = results + slot * out_parts * width;
+#pragma unroll
+      for (int j = 0; j < Shape<kWords>::kCodes; ++j) {
+        if (counts[j] >= bins) continue;
+        const int64_t at = counts[j] * channels;
+        const int own = channel(tile.first + slot, first + j * kLanes + lane_index());
+        if (counters != Counters::kResult) {
+          atomicAdd(&table[slot * width + at + own], 1u);
+        } else {
+          add(&result[at + own], 1);
+          if (Channel::kNested && own != 0) add(&result[at], 1);
+        }
       }
     });
-    if (!in_shared || query >= scan.queries.rows) return;
-    __syncwarp();
-    for (int64_t i = lane; i < width; i += kLanes) {
-      unsigned count = shared[i];
-      if (Channel::kNested && i % channels == 0) count += shared[i + 1];
-      if (count != 0) add(&result[i], count);
+    if (counters == Counters::kResult) return;
+    __syncthreads();
+    const bool shared = counters == Counters::kBlock;
+    if (!shared && !is_part) return;
+    const int step = shared ? blockDim.x : kLanes;
+    for (int64_t i = shared ? threadIdx.x : lane_index(); i < tile.queries * width; i += step) {
+      unsigned count = table[i];
+      if (Channel::kNested && i % channels == 0) count += table[i + 1];
+      int64_t* result = results + i / width * out_parts * width + i % width;
+      if (!shared) {
+        *result = count;
+      } else if (count != 0) {
+        add(result, count);
+      }
     }
-    __syncwarp();
   });
 }
 
-template <class Channel>
-void count(const char* op, const Scan& scan, Channel channel, int64_t bins, int64_t channels, int64_t* out,
-           int64_t out_parts, StreamHandle stream) {
-  const int64_t width = bins * channels;
-  const int64_t counters = scan.queries.rows * out_parts * width;
-  launch(op, zero_kernel, ceil_div(counters, kThreads), kThreads, 0, stream, out, counters);
-  if (scan.database.rows == 0 || width == 0) return;
+// Whether a tile of one query with so many bytes of its own fits in shared memory.
+bool fits_shared(int64_t bytes, int64_t own_bytes) {
+  return 4 * padded_words(bytes) + 32 + own_bytes <= kSharedBytes;
+}
 
-  const bool in_shared = width <= kSharedCounters;
-  const int warps = scan_warps(scan, in_shared ? std::min<int64_t>(kSharedCounters / width, kMaxWarps) : kMaxWarps);
-  const size_t shared_bytes = in_shared ? warps * width * sizeof(unsigned) : 0;
-  launch(op, count_kernel<Channel>, scan_blocks(scan, warps), warps * kLanes, shared_bytes, stream, scan, channel, bins,
-         channels, in_shared, out, out_parts);
+// Warps of a block that count in tables of their own: fewer where that leaves room for a few queries.
+int64_t counting_warps(int64_t bytes, int64_t width) {
+  int64_t warps = kMaxWarps;
+  while (warps > 1 && max_tile(bytes, warps * width * 4) < 4) warps /= 2;
+  return warps;
+}
+
+template <class Channel>
+void count(const char* op, Scan scan, Channel channel, int64_t bins, int64_t channels, int64_t* out, int64_t out_parts,
+           StreamHandle stream) {
+  const int64_t width = bins * channels;
+  const int64_t bytes = scan.database.bytes;
+  Counters counters = out_parts == 1 ? Counters::kBlock : Counters::kWarp;
+  const int64_t table_bytes = width * static_cast<int64_t>(sizeof(unsigned));
+  int64_t warps = kMaxWarps;
+  int64_t own_bytes = table_bytes;
+  if (counters == Counters::kWarp) {
+    warps = counting_warps(bytes, width);
+    own_bytes *= warps;
+  }
+  if (!fits_shared(bytes, own_bytes)) {
+    counters = Counters::kResult;
+    own_bytes = 0;
+    warps = kMaxWarps;
+  }
+  scan = tiled(scan, max_tile(bytes, own_bytes), warps);
+  if (counters != Counters::kWarp || scan.database.rows == 0) {
+    const int64_t all = out_parts * width;
+    launch(op, zero_kernel, ceil_div(scan.queries.rows * all, kThreads), kThreads, 0, stream, out, scan.queries.rows,
+           all, scan.answered);
+  }
+  if (scan.database.rows == 0 || width == 0) return;
+  with_words(scan, [&](auto words) {
+    launch(op, count_kernel<words.value, Channel>, scan_blocks(scan), scan_threads(scan),
+           scan_bytes(scan) + scan.tile * own_bytes, stream, scan, channel, bins, channels, counters, out, out_parts);
+  });
 }
 
 // The values of the lanes below, added up; and, in `total`, of all lanes.
@@ -100,8 +146,10 @@ __device__ inline int64_t exclusive_sum(int64_t value, int64_t* total) {
 
 // A warp for each query and counter: counts become the sums over lower parts, the total goes to `starts`.
 __global__ void __launch_bounds__(kThreads)
-    place_parts_kernel(int64_t* counts, int64_t* starts, int64_t queries, int64_t parts, int64_t width) {
-  for (int64_t job = grid_warp(); job < queries * width; job += grid_warps()) {
+    place_parts_kernel(Scan scan, int64_t* counts, int64_t* starts, int64_t width) {
+  const int64_t parts = scan.parts;
+  for (int64_t job = grid_warp(); job < scan.queries.rows * width; job += grid_warps()) {
+    if (is_answered(scan, job / width)) continue;
     int64_t* column = counts + job / width * parts * width + job % width;
     int64_t before = 0;
     for (int64_t first = 0; first < parts; first += kLanes) {
@@ -116,10 +164,11 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // A warp for each query and channel: totals by distance become the sums over lower distances.
-__global__ void __launch_bounds__(kThreads) place_bins_kernel(Table table, int64_t queries, int64_t limit) {
+__global__ void __launch_bounds__(kThreads) place_bins_kernel(Scan scan, Table table, int64_t limit) {
   const int64_t channels = table.channels;
-  for (int64_t job = grid_warp(); job < queries * channels; job += grid_warps()) {
+  for (int64_t job = grid_warp(); job < scan.queries.rows * channels; job += grid_warps()) {
     const int64_t query = job / channels;
+    if (is_answered(scan, query)) continue;
     const int64_t channel = job % channels;
     int64_t* starts = table.starts + query * table.bins * channels + channel;
     int64_t before = 0;
@@ -144,9 +193,11 @@ int64_t blocks_for_warps(int64_t warps) {
 
 }  // namespace
 
-TablePlan plan_table(int64_t queries, int64_t database, int64_t bins, int64_t channels, int64_t extra) {
+TablePlan plan_table(int64_t queries, int64_t database, int64_t bytes, int64_t bins, int64_t channels, int64_t extra) {
   TablePlan plan{bins, channels, 1, 1, extra};
-  plan.parts = count_parts(queries, database, std::max<int64_t>(kTableWords / (plan.width() + extra + 1) - 1, 1));
+  const int64_t tile = max_tile(bytes, counting_warps(bytes, plan.width()) * plan.width() * 4);
+  const int64_t max_parts = std::max<int64_t>(kTableWords / (plan.width() + extra + 1) - 1, 1);
+  plan.parts = count_parts(queries, database, max_parts, tile);
   plan.group = std::min(std::max<int64_t>(kTableWords / plan.words_per_query(), 1), queries);
   return plan;
 }
@@ -174,11 +225,12 @@ void count_by_overlap(const char* op, const Scan& scan, const Relevance& relevan
   count(op, scan, ByOverlap{relevance}, bins, classes + 1, out, 1, stream);
 }
 
-void place(const char* op, const Table& table, int64_t queries, int64_t parts, int64_t limit, StreamHandle stream) {
+void place(const char* op, const Scan& scan, const Table& table, int64_t limit, StreamHandle stream) {
+  const int64_t queries = scan.queries.rows;
   const int64_t width = table.bins * table.channels;
-  launch(op, place_parts_kernel, blocks_for_warps(queries * width), kThreads, 0, stream, table.counts, table.starts,
-         queries, parts, width);
-  launch(op, place_bins_kernel, blocks_for_warps(queries * table.channels), kThreads, 0, stream, table, queries, limit);
+  launch(op, place_parts_kernel, blocks_for_warps(queries * width), kThreads, 0, stream, scan, table.counts,
+         table.starts, width);
+  launch(op, place_bins_kernel, blocks_for_warps(queries * table.channels), kThreads, 0, stream, scan, table, limit);
 }
 
 }  // namespace fasthash::cuda

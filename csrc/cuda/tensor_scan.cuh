@@ -60,9 +60,7 @@ struct Spot {
   __device__ int64_t code(int column_tile, int j) const { return first + column + 8 * column_tile + 2 * member + j; }
 };
 
-struct alignas(16) Unit {  // what a lane reads from shared memory at once, at most
-  uint32_t words[4];
-};
+using Unit = Words<4>;  // what a lane reads from shared memory at once, at most
 struct alignas(8) Pair {
   int x, y;
 };
@@ -86,7 +84,7 @@ struct Fragment {
       for (int i = 0; i < kWords / 16; ++i) {
         const Unit four = row[kWords == 32 ? (4 * i + t) ^ (odd_row ? 4 : 0) : t];
 #pragma unroll
-        for (int j = 0; j < 4; ++j) words[4 * i + j] = four.words[j];
+        for (int j = 0; j < 4; ++j) words[4 * i + j] = four.word[j];
       }
     }
   }
@@ -120,7 +118,7 @@ struct QueryFragments {
                                      : step / 2 * 8 + 2 * spot.member + step % 2;
       uint64_t both = row < codes.rows && word < words_of(codes) ? load_word(codes, row, word) : 0;
       if (kWords == 4) both = both >> (32 * (spot.member % 2)) & 0xffffffffu;
-      uint32_t* to = space[(row_tile * kSteps + step) * kLanes + lane].words;
+      uint32_t* to = space[(row_tile * kSteps + step) * kLanes + lane].word;
       to[half] = static_cast<uint32_t>(both);
       to[2 + half] = static_cast<uint32_t>(both >> 32);
     }
@@ -135,7 +133,7 @@ struct QueryFragments {
     int count = 0;
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
-      count += __popc(words[m][step].words[half]) + __popc(words[m][step].words[2 + half]);
+      count += __popc(words[m][step].word[half]) + __popc(words[m][step].word[2 + half]);
     }
     return add_members(count);
   }
@@ -159,12 +157,10 @@ __device__ void fetch_tile(const TensorScan& scan, int64_t first, Unit* tile) {
       async_copy<kUnit>(place(row, byte), from, there ? kUnit : 0);
     }
   };
-  if (database.unit == 8) {
-    if ((reinterpret_cast<uintptr_t>(database.data) | static_cast<uintptr_t>(database.bytes)) % 16 == 0) {
-      copy(std::integral_constant<int, 16>{});
-    } else {
-      copy(std::integral_constant<int, 8>{});
-    }
+  if (database.unit == 16) {
+    copy(std::integral_constant<int, 16>{});
+  } else if (database.unit == 8) {
+    copy(std::integral_constant<int, 8>{});
   } else if (database.unit == 4) {
     copy(std::integral_constant<int, 4>{});
   } else {  // bytes that no copy takes: the threads move them themselves
@@ -273,7 +269,7 @@ __device__ void scan_tensor_part(const TensorScan& scan, int64_t first_query, in
 #pragma unroll
           for (int m = 0; m < kRowTiles; ++m) {
             const int (&before)[4] = step == 0 ? start[n] : values[n][m];
-            const uint32_t (&rows)[4] = queries.words[m][step].words;
+            const uint32_t (&rows)[4] = queries.words[m][step].word;
             if constexpr (kWords == 4) {
               b1_mma_128(values[n][m], rows, codes[n].words[0], before);
             } else {

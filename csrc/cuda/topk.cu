@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "lists.cuh"
+#include "select.cuh"
 
 namespace fasthash::cuda {
 namespace {
@@ -30,7 +31,7 @@ double most_keys(int64_t rank, double share) {
   return mean + 4 * mean / std::sqrt(static_cast<double>(rank));
 }
 
-// Pieces of the caller's workspace, each aligned to eight bytes.
+// Pieces of the caller's workspace, each aligned to 16 bytes.
 class Carver {
  public:
   explicit Carver(void* workspace) : base_(static_cast<uint8_t*>(workspace)) {}
@@ -38,7 +39,7 @@ class Carver {
   template <class T>
   T* take(int64_t count) {
     T* piece = reinterpret_cast<T*>(base_ + used_);
-    used_ += ceil_div(count * static_cast<int64_t>(sizeof(T)), 8) * 8;
+    used_ += ceil_div(count * static_cast<int64_t>(sizeof(T)), 16) * 16;
     return piece;
   }
   int64_t used() const { return used_; }
@@ -54,7 +55,7 @@ struct ListSpace {
   int64_t* sample_indices;
   uint8_t* sample_codes;
   uint8_t* sample_mask;
-  void* placed;
+  void* counting;  // the workspace of a search by counting
   int64_t bytes;
 };
 
@@ -70,8 +71,8 @@ ListSpace make_list_space(const ListPlan& plan, int64_t database, int64_t bytes,
   space.sample_indices = carver.take<int64_t>(plan.group * plan.sample_rank);
   space.sample_codes = carver.take<uint8_t>(plan.sample_rows * bytes);
   space.sample_mask = carver.take<uint8_t>(plan.sample_rows);
-  space.placed = carver.take<uint8_t>(
-      std::max(placed_workspace(plan.group, plan.sample_rows, bytes), placed_workspace(plan.group, database, bytes)));
+  space.counting = carver.take<uint8_t>(std::max(plan_topk(plan.group, plan.sample_rows, bytes).workspace(),
+                                                 plan_topk(plan.group, database, bytes).workspace()));
   space.bytes = carver.used();
   return space;
 }
@@ -86,8 +87,9 @@ void search_listed(const char* op, bool tensor, const ListPlan& plan, Codes quer
   const Codes sample{space.sample_codes, plan.sample_rows, database.bytes};
   gather_sample(op, database, filter.mask, plan.step, plan.sample_rows, space.sample_codes, space.sample_mask, stream);
   const Filter sample_filter{filter.mask != nullptr ? space.sample_mask : nullptr, nullptr};
-  search_placed(op, queries, sample, plan.sample_rank, sample_filter, nullptr, space.sample_distances,
-                space.sample_indices, space.placed, stream);
+  search_by_counting(op, plan_topk(queries.rows, sample.rows, sample.bytes), queries, sample, plan.sample_rank,
+                     sample_filter, nullptr, nullptr, space.sample_distances, space.sample_indices, space.counting,
+                     stream);
   begin_lists(op, lists, queries.rows, space.sample_distances, space.sample_indices, plan.sample_rank, plan.step,
               stream);
   if (tensor) {
@@ -98,7 +100,8 @@ void search_listed(const char* op, bool tensor, const ListPlan& plan, Codes quer
     filter_by_popcount(op, queries, database, filter, lists, stream);
   }
   write_lists(op, lists, queries.rows, k, distances, indices, stream);
-  search_placed(op, queries, database, k, filter, lists.answered, distances, indices, space.placed, stream);
+  search_by_counting(op, plan_topk(queries.rows, database.rows, queries.bytes), queries, database, k, filter,
+                     lists.answered, nullptr, distances, indices, space.counting, stream);
 }
 
 }  // namespace
@@ -124,7 +127,7 @@ ListPlan plan_lists(int64_t queries, int64_t database, int64_t k, bool two_scans
 }
 
 int64_t topk_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t k) {
-  int64_t most = placed_workspace(queries, database, bytes);
+  int64_t most = plan_topk(queries, database, bytes).workspace();
   for (const bool two_scans : {false, true}) {  // the path may change until the call
     const ListPlan plan = plan_lists(queries, database, k, two_scans);
     if (plan.group > 0) most = std::max(most, make_list_space(plan, database, bytes, nullptr).bytes);
@@ -134,7 +137,7 @@ int64_t topk_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t
 
 int64_t topk_answered(int64_t queries, int64_t database, int64_t bytes, int64_t k) {
   const Path path = path_here(queries, database, bytes, k);
-  if (path == Path::kPlaced) return -1;
+  if (path == Path::kCounting) return -1;
   const ListPlan plan = plan_lists(queries, database, k, path == Path::kTensor);
   return static_cast<int64_t>(
       reinterpret_cast<intptr_t>(make_list_space(plan, database, bytes, nullptr).candidates.answered));
@@ -144,8 +147,9 @@ void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32
                   void* workspace, int64_t, StreamHandle stream) {
   const char* op = "hamming_topk";
   const Path path = path_here(queries.rows, database.rows, queries.bytes, k);
-  if (path == Path::kPlaced) {
-    search_placed(op, queries, database, k, filter, nullptr, distances, indices, workspace, stream);
+  if (path == Path::kCounting) {
+    search_by_counting(op, plan_topk(queries.rows, database.rows, queries.bytes), queries, database, k, filter, nullptr,
+                       nullptr, distances, indices, workspace, stream);
     return;
   }
   const bool tensor = path == Path::kTensor;

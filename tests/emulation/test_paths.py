@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-@pytest.fixture(params=["placed", "popcount", "tensor"])
+@pytest.fixture(params=["counting", "popcount", "tensor"])
 def path(request: pytest.FixtureRequest, emulated: ModuleType) -> Iterator[str]:
     emulated.set_path(request.param)
     yield request.param
@@ -155,8 +155,8 @@ def test_matrices(
         (9, 1000, 10**6, 129, 10, "popcount"),  # long codes
         (10, 1000, 10**6, 32, 10, "popcount"),  # no native instruction
         (7, 1000, 10**6, 32, 10, "popcount"),
-        (9, 1000, 10**6, 32, 10**5, "placed"),  # large k
-        (9, 10, 1000, 32, 10, "placed"),  # little to do
+        (9, 1000, 10**6, 32, 10**5, "counting"),  # large k
+        (9, 10, 1000, 32, 10, "counting"),  # little to do
     ],
 )
 def test_the_choice(
@@ -166,6 +166,6 @@ def test_the_choice(
 
 
 def test_only_paths_that_exist(emulated: ModuleType) -> None:
-    with pytest.raises(ValueError, match="name: expected 'auto', 'placed', 'popcount' or 'tensor', got 'fast'"):
+    with pytest.raises(ValueError, match="name: expected 'auto', 'counting', 'popcount' or 'tensor', got 'fast'"):
         emulated.set_path("fast")
     assert emulated.path() == "auto"

@@ -9,7 +9,7 @@ namespace fasthash::cuda {
 
 // All of them give the same bytes.
 enum class Path {
-  kPlaced,    // top-k: count by distance, then write each result to its place; two scans by popcount, any k
+  kCounting,    // top-k: count by distance, then write each result to its place; two scans by popcount, any k
   kPopcount,  // top-k: one scan by popcount within a bound from a sample
   kTensor,    // top-k: one scan on the b1 tensor cores within such bounds; codes of up to 128 bytes, sm_80 to sm_90
   kAuto,      // what `choose_path` says
@@ -20,7 +20,7 @@ Path choose_path(int capability, int64_t queries, int64_t database, int64_t byte
 // The same for hamming_distance and label_overlap: kPopcount or kTensor.
 Path choose_matrix_path(int capability, int64_t a_rows, int64_t b_rows, int64_t bytes);
 
-// For tests and benchmarks: "auto", "placed", "popcount" or "tensor", from now on, for the whole process; at start,
+// For tests and benchmarks: "auto", "counting", "popcount" or "tensor", from now on, for the whole process; at start,
 // FASTHASH_CUDA_PATH. Calls that cannot take that path go on as with "auto". Throws std::invalid_argument.
 void set_path(const std::string& name);
 Path path();
