@@ -74,9 +74,9 @@ def set_cuda_path(name: str) -> None:
     Results are the same on every path. At start it is "auto", or what `FASTHASH_CUDA_PATH` says.
 
     Args:
-        name: "auto" (by device, bits, queries, codes and k), "counting" (two scans by popcount), "popcount" (one scan by
-            popcount) or "tensor" (one scan on the b1 tensor cores, for codes of up to 1,024 bits on compute capability
-            8 and 9). A call that cannot take the path goes on as with "auto".
+        name: "auto" (by device, bits, queries, codes and k), "counting" (two scans by popcount), "popcount" (one scan
+            by popcount) or "tensor" (one scan on the b1 tensor cores, for codes of up to 1,024 bits on compute
+            capability 8 and 9). A call that cannot take the path goes on as with "auto".
 
     Raises:
         TypeError: name is not a string.

@@ -11,13 +11,12 @@ namespace {
 
 // Small under emulation, so that small inputs walk all of it.
 #ifdef FASTHASH_EMULATION
+constexpr int64_t kCapacity = 512;
 constexpr int64_t kListKeys = int64_t{1} << 16;
-constexpr int64_t kMinCapacity = 256, kMaxCapacity = 512, kSpareKeys = 192;
 constexpr int64_t kMinSample = 64;
 #else
-constexpr int64_t kListKeys = int64_t{8} << 20;  // of all lists: 64 MB
-constexpr int64_t kMinCapacity = 1024, kMaxCapacity = 4096,
-                  kSpareKeys = 512;  // 32 KB at most are sorted in shared memory
+constexpr int64_t kCapacity = 4096;               // keys of a list: 32 KB, which a block sorts in shared memory
+constexpr int64_t kListKeys = int64_t{16} << 20;  // of all lists: 128 MB
 constexpr int64_t kMinSample = 4096;
 #endif
 
@@ -108,9 +107,8 @@ void search_listed(const char* op, bool tensor, const ListPlan& plan, Codes quer
 
 ListPlan plan_lists(int64_t queries, int64_t database, int64_t k, bool two_scans) {
   ListPlan plan{};
-  plan.capacity = kMinCapacity;
-  while (plan.capacity < kMaxCapacity && plan.capacity < 4 * k + kSpareKeys) plan.capacity *= 2;
-  const double wanted = static_cast<double>(k), most = static_cast<double>(plan.capacity);
+  plan.capacity = kCapacity;
+  const double wanted = static_cast<double>(k), most = static_cast<double>(kCapacity);
   plan.few_rank = slack(wanted / kShare) + 1;  // one more, in case the query's own row is among them
   if (two_scans && most_keys(plan.few_rank, 1.0 / kShare) > most) return plan;
   const double scanned = two_scans ? 1.0 / kShare : 1;
@@ -120,7 +118,7 @@ ListPlan plan_lists(int64_t queries, int64_t database, int64_t k, bool two_scans
     const double share = static_cast<double>(plan.sample_rows) / static_cast<double>(database);
     plan.sample_rank = slack(wanted * share) + 1;
     if (most_keys(plan.sample_rank, share) * scanned > most) continue;
-    plan.group = std::min(std::max<int64_t>(kListKeys / plan.capacity, 1), queries);
+    plan.group = std::min(kListKeys / kCapacity, queries);
     break;
   }
   return plan;

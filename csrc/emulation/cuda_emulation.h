@@ -120,5 +120,5 @@ T reduce(const char* primitive, unsigned mask, T value, Where where, Combine com
   type* const name = static_cast<type*>(    \
       ::fasthash::emulation::static_shared(&name##_site, sizeof(type) * static_cast<size_t>(extent)))
 
-#include "cuda_primitives.h"
 #include "cuda_matrix.h"
+#include "cuda_primitives.h"

@@ -1,4 +1,4 @@
-"""The paths of a search on CUDA: the same results on each, which one a call takes, and whether its one scan suffices."""
+"""The paths of a search on CUDA: equal results on each, which one a call takes, and whether its one scan suffices."""
 
 from __future__ import annotations
 

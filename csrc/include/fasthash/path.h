@@ -9,7 +9,7 @@ namespace fasthash::cuda {
 
 // All of them give the same bytes.
 enum class Path {
-  kCounting,    // top-k: count by distance, then write each result to its place; two scans by popcount, any k
+  kCounting,  // top-k: count by distance, then write each result to its place; two scans by popcount, any k
   kPopcount,  // top-k: one scan by popcount within a bound from a sample
   kTensor,    // top-k: one scan on the b1 tensor cores within such bounds; codes of up to 128 bytes, sm_80 to sm_90
   kAuto,      // what `choose_path` says
