@@ -75,7 +75,8 @@ string(REPLACE ";" " " FASTHASH_CUDA_ARCHS "${CMAKE_CUDA_ARCHITECTURES}")
 add_library(fasthash_cuda STATIC
   csrc/cuda/pack.cu
   csrc/cuda/distance.cu
-  csrc/cuda/table.cu
+  csrc/cuda/table_count.cu
+  csrc/cuda/table_place.cu
   csrc/cuda/select.cu
   csrc/cuda/count.cu
   csrc/cuda/score.cu)

@@ -1,3 +1,4 @@
+// Counts by distance, of whole queries or by part.
 #include "table.cuh"
 
 namespace fasthash::cuda {
@@ -206,65 +207,6 @@ void count(const char* op, const Scan& scan, Channel channel, const Counting& co
   }
 }
 
-// The values of the lanes below, added up; and, in `total`, of all lanes.
-__device__ inline int64_t exclusive_sum(int64_t value, int64_t* total) {
-  const int lane = lane_index();
-  int64_t sum = value;
-  for (int delta = 1; delta < kLanes; delta *= 2) {
-    const int64_t below = __shfl_up_sync(kWholeWarp, sum, delta);
-    if (lane >= delta) sum += below;
-  }
-  *total = __shfl_sync(kWholeWarp, sum, kLanes - 1);
-  return sum - value;
-}
-
-// A warp for each query and counter: counts become the sums over lower parts, the total goes to `starts`.
-__global__ void __launch_bounds__(kThreads)
-    place_parts_kernel(Scan scan, int64_t* counts, int64_t* starts, int64_t width) {
-  const int64_t parts = scan.parts;
-  for (int64_t job = grid_warp(); job < scan.queries.rows * width; job += grid_warps()) {
-    if (is_answered(scan, job / width)) continue;
-    int64_t* column = counts + job / width * parts * width + job % width;
-    int64_t before = 0;
-    for (int64_t first = 0; first < parts; first += kLanes) {
-      const int64_t part = first + lane_index();
-      int64_t total;
-      const int64_t sum = exclusive_sum(part < parts ? column[part * width] : 0, &total);
-      if (part < parts) column[part * width] = before + sum;
-      before += total;
-    }
-    if (lane_index() == 0) starts[job] = before;
-  }
-}
-
-// A warp for each query and channel: totals by distance become the sums over lower distances.
-__global__ void __launch_bounds__(kThreads) place_bins_kernel(Scan scan, Table table, int64_t limit) {
-  const int64_t channels = table.channels;
-  for (int64_t job = grid_warp(); job < scan.queries.rows * channels; job += grid_warps()) {
-    const int64_t query = job / channels;
-    if (is_answered(scan, query)) continue;
-    const int64_t channel = job % channels;
-    int64_t* starts = table.starts + query * table.bins * channels + channel;
-    int64_t before = 0;
-    int64_t reached = 0;
-    for (int64_t first = 0; first < table.bins; first += kLanes) {
-      const int64_t bin = first + lane_index();
-      int64_t total;
-      const int64_t sum = exclusive_sum(bin < table.bins ? starts[bin * channels] : 0, &total);
-      if (bin < table.bins) starts[bin * channels] = before + sum;
-      reached += __popc(__ballot_sync(kWholeWarp, bin < table.bins && before + sum < limit));
-      before += total;
-    }
-    if (lane_index() != 0) continue;
-    table.found[job] = before;
-    if (channel == 0) table.cutoff[query] = reached - 1;
-  }
-}
-
-int64_t blocks_for_warps(int64_t warps) {
-  return ceil_div(warps, kThreads / kLanes);
-}
-
 }  // namespace
 
 TablePlan plan_table(int64_t queries, int64_t database, int64_t bytes, int64_t bins, int64_t channels, int64_t extra) {
@@ -274,15 +216,6 @@ TablePlan plan_table(int64_t queries, int64_t database, int64_t bytes, int64_t b
   plan.parts = count_parts(queries, database, max_parts, tile);
   plan.group = std::min(std::max<int64_t>(kTableWords / plan.words_per_query(), 1), queries);
   return plan;
-}
-
-Table make_table(const TablePlan& plan, int64_t queries, void* workspace) {
-  Table table{plan.bins, plan.channels, static_cast<int64_t*>(workspace), nullptr, nullptr, nullptr, nullptr};
-  table.starts = table.counts + queries * plan.parts * plan.width();
-  table.found = table.starts + queries * plan.width();
-  table.cutoff = table.found + queries * plan.channels;
-  table.extra = table.cutoff + queries;
-  return table;
 }
 
 void count_by_distance(const char* op, const Scan& scan, const Relevance* relevance, int64_t bins, int64_t* out,
@@ -309,14 +242,6 @@ void count_by_overlap(const char* op, const Scan& scan, const Relevance& relevan
   } else {
     count(op, scan, LongSets{relevance, true}, counting, out, stream);
   }
-}
-
-void place(const char* op, const Scan& scan, const Table& table, int64_t limit, StreamHandle stream) {
-  const int64_t queries = scan.queries.rows;
-  const int64_t width = table.bins * table.channels;
-  launch(op, place_parts_kernel, blocks_for_warps(queries * width), kThreads, 0, stream, scan, table.counts,
-         table.starts, width);
-  launch(op, place_bins_kernel, blocks_for_warps(queries * table.channels), kThreads, 0, stream, scan, table, limit);
 }
 
 }  // namespace fasthash::cuda
