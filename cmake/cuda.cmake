@@ -76,7 +76,8 @@ add_library(fasthash_cuda STATIC
   csrc/cuda/pack.cu
   csrc/cuda/distance.cu
   csrc/cuda/matrix_tensor.cu
-  csrc/cuda/table.cu
+  csrc/cuda/table_count.cu
+  csrc/cuda/table_place.cu
   csrc/cuda/select.cu
   csrc/cuda/topk.cu
   csrc/cuda/path.cu

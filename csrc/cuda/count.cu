@@ -18,7 +18,11 @@ struct LaneSums {
   double precision[kLanes];
   int hits[kLanes];
 };
-constexpr int64_t kPrecisionBytes = kMaxWarps * static_cast<int64_t>(sizeof(LaneSums)) + 8;
+struct QueryState {
+  int64_t label;
+  int64_t cutoff;
+};
+constexpr int64_t kPrecisionBytes = kMaxWarps * static_cast<int64_t>(sizeof(LaneSums)) + sizeof(QueryState);
 
 // Needs a placed table of two channels, and uses it up: its counts move on with the items. The items of a part are
 // added in index order by lane, the lanes by a tree, the parts (sum_kernel) in order: always the same sum.
@@ -26,11 +30,12 @@ template <int kWords>
 __global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
     precision_kernel(Scan scan, Relevance relevance, Table table, int64_t window, Partial* partials) {
   const int lane = lane_index();
-  LaneSums* sums = own_shared<LaneSums>(scan) + warp_index() * scan.tile;
-  int* cutoffs = reinterpret_cast<int*>(own_shared<LaneSums>(scan) + blockDim.x / kLanes * scan.tile);
+  QueryState* states = own_shared<QueryState>(scan);
+  LaneSums* sums = reinterpret_cast<LaneSums*>(states + scan.tile) + warp_index() * scan.tile;
+  int64_t labels[Shape<kWords>::kCodes] = {};
   for_each_tile<kWords, Xor>(scan, [&](const Tile& tile) {
     for (int slot = threadIdx.x; slot < tile.queries; slot += blockDim.x) {
-      cutoffs[slot] = static_cast<int>(table.cutoff[tile.first + slot]);
+      states[slot] = {query_label(relevance, tile.first + slot), table.cutoff[tile.first + slot]};
     }
     for (int slot = 0; slot < tile.queries; ++slot) {
       sums[slot].precision[lane] = 0;
@@ -38,8 +43,10 @@ __global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
     }
     __syncthreads();
 
-    scan_tile<kWords, Xor>(scan, tile, [&](int slot, int64_t first, const auto& counts) {
-      const int cutoff = cutoffs[slot];
+    const auto begin_step = [&](int64_t first) { load_labels(relevance, first, labels); };
+    scan_tile<kWords, Xor>(scan, tile, begin_step, [&](int slot, int64_t first, const auto& counts) {
+      const int64_t label = states[slot].label;
+      const int cutoff = static_cast<int>(states[slot].cutoff);
       bool any = false;
 #pragma unroll
       for (int j = 0; j < Shape<kWords>::kCodes; ++j) any |= counts[j] <= cutoff;
@@ -52,7 +59,7 @@ __global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
       for (int j = 0; j < Shape<kWords>::kCodes; ++j) {
         const int distance = counts[j];
         const bool counted = distance <= cutoff;
-        const bool relevant = counted && is_relevant(relevance, query, first + j * kLanes + lane);
+        const bool relevant = counted && is_relevant(relevance, label, labels[j], query, first + j * kLanes + lane);
         const unsigned equals = __match_any_sync(kWholeWarp, counted ? distance : -1);
         const unsigned relevant_equals = __ballot_sync(kWholeWarp, relevant) & equals;
         const int leader = __ffs(equals) - 1;

@@ -11,10 +11,10 @@
 //     });
 //   });
 //
-// A warp sees the rows of its part in order, `kCodes` times 32 of them a step, and in each step the queries in order of
-// their slots, the first one always; that order is what lets results be placed by counting. Rows that a query may not
-// meet (past the end of the part, masked, excluded) count kMissing or more: a visitor that compares counts needs no
-// other test.
+// A warp sees the rows of its part in order, 32 * kCodes of them a step, and in each step all queries; that order is
+// what lets results be placed by counting. Rows that a query may not meet (past the end of the part, masked, excluded)
+// count kMissing or more: a visitor that compares counts needs no other test. A function before the visitor, where
+// there is one, is called with `first` when a step begins, for what belongs to rows.
 //
 // Lanes load their rows directly, by the widest load that all row starts allow. Each row is another 16 bytes to 8 KB
 // away, so a load of a warp touches up to 32 lines; but the words of a row serve a whole tile of queries, the rest of
@@ -68,8 +68,9 @@ struct Scan {
   const int32_t* answered;  // one flag a query, or null: a tile of answered queries is left out
   int64_t parts;
   int64_t part_rows;
-  int tile;          // queries of a tile, at most
+  int words;         // for which the kernel is compiled
   int padded_words;  // of a query in shared memory
+  int tile;          // queries of a tile, at most
   int warps;         // of a block
 };
 
@@ -87,10 +88,14 @@ inline int padded_words(int64_t bytes) {
   return static_cast<int>(words <= 2 ? std::max<int64_t>(words, 1) : words <= 4 ? 4 : ceil_div(words, 8) * 8);
 }
 
-// Queries of a tile that shared memory allows, each with `own_bytes` of the kernel's own.
+// Queries for which shared memory has room, each with `own_bytes` of the kernel's own; 0 = none.
+inline int64_t tile_room(int64_t bytes, int64_t own_bytes) {
+  return (kSharedBytes - 32) / (4 * padded_words(bytes) + static_cast<int64_t>(sizeof(int64_t)) + own_bytes);
+}
+// Queries of a tile, at most.
 inline int64_t max_tile(int64_t bytes, int64_t own_bytes = 0) {
-  const int64_t room = kSharedBytes / (4 * padded_words(bytes) + 16 + own_bytes);
-  return std::max<int64_t>(std::min(room, padded_words(bytes) > 32 ? kChunkedQueries : kTileQueries), 1);
+  const int64_t most = padded_words(bytes) > 32 ? kChunkedQueries : kTileQueries;
+  return std::max<int64_t>(std::min(tile_room(bytes, own_bytes), most), 1);
 }
 
 // How finely the database is split: into enough parts to fill a device, but, memory allowing no more, `max_parts`.
@@ -101,30 +106,36 @@ inline int64_t count_parts(int64_t queries, int64_t database, int64_t max_parts,
   return std::max(parts > kMaxWarps ? parts / kMaxWarps * kMaxWarps : parts, least);
 }
 
-// Rows that only single bytes reach, and that are long, go by chunks too: each word takes many loads.
-inline bool goes_by_chunks(const Scan& scan) {
-  return scan.padded_words > 32 || (scan.padded_words > 4 && scan.database.unit == 1);
-}
-
 // The same scan with tiles of `tile` queries at most, of equal size, and blocks of `warps`.
 inline Scan tiled(Scan scan, int64_t tile, int64_t warps = kMaxWarps) {
-  if (goes_by_chunks(scan)) tile = std::min<int64_t>(tile, kChunkedQueries);
+  if (scan.words == kChunked) tile = std::min<int64_t>(tile, kChunkedQueries);
   const int64_t tiles = std::max<int64_t>(ceil_div(scan.queries.rows, tile), 1);
   scan.tile = static_cast<int>(std::max<int64_t>(ceil_div(scan.queries.rows, tiles), 1));
   scan.warps = static_cast<int>(std::min(scan.parts, warps));
   return scan;
 }
 
+// The same scan, by chunks whatever the width.
+inline Scan by_chunks(Scan scan) {
+  scan.words = kChunked;
+  scan.padded_words = static_cast<int>(ceil_div(scan.padded_words, 8) * 8);
+  return scan;
+}
+
 inline Scan make_scan(Codes queries, Codes database, Filter filter, const int32_t* answered, int64_t parts) {
-  const Scan scan{rows_of(queries.data, queries.rows, queries.bytes),
-                  rows_of(database.data, database.rows, database.bytes),
-                  filter,
-                  answered,
-                  parts,
-                  ceil_div(database.rows, parts),
-                  1,
-                  padded_words(database.bytes),
-                  1};
+  const int words = padded_words(database.bytes);
+  Scan scan{rows_of(queries.data, queries.rows, queries.bytes),
+            rows_of(database.data, database.rows, database.bytes),
+            filter,
+            answered,
+            parts,
+            ceil_div(database.rows, parts),
+            words,
+            words,
+            1,
+            1};
+  // Rows that only single bytes reach take many loads: where they are long, they go by chunks too.
+  if (words > 32 || (words > 4 && scan.database.unit == 1)) scan = by_chunks(scan);
   return tiled(scan, max_tile(database.bytes));
 }
 inline Scan make_scan(Codes queries, Codes database, Filter filter) {
@@ -153,8 +164,7 @@ __device__ T* own_shared(const Scan& scan) {
 // Calls body with the number of words that the kernel is to be compiled for, as a std::integral_constant.
 template <class Body>
 void with_words(const Scan& scan, Body body) {
-  if (goes_by_chunks(scan)) return body(std::integral_constant<int, kChunked>{});
-  switch (scan.padded_words) {
+  switch (scan.words) {
     case 1:
       return body(std::integral_constant<int, 1>{});
     case 2:
@@ -195,7 +205,7 @@ __device__ void load_codes_by(const Scan& scan, int64_t first, int left, int wor
 template <class Combine, bool kChunk, int kCodes, int kBlocks, int kBlock>
 __device__ void load_codes(const Scan& scan, int64_t first, int left, int word,
                            uint32_t (&codes)[kCodes][kBlocks][kBlock]) {
-  constexpr bool kByBytes = kChunk || kBlock < 8;  // see goes_by_chunks
+  constexpr bool kByBytes = kChunk || kBlock < 8;  // others go by chunks, see make_scan
   if (kBlock >= 4 && scan.database.unit == 16) {
     load_codes_by<16>(scan, first, left, word, codes);
   } else if (kBlock >= 2 && scan.database.unit >= 8) {
@@ -255,8 +265,8 @@ __device__ void leave_out_excluded(const Scan& scan, int slot, int64_t first, in
   }
 }
 
-template <int kWords, class Combine, class Visit>
-__device__ void scan_tile(const Scan& scan, const Tile& tile, Visit visit) {
+template <int kWords, class Combine, class BeginStep, class Visit>
+__device__ void scan_tile(const Scan& scan, const Tile& tile, BeginStep begin_step, Visit visit) {
   using Its = Shape<kWords>;
   constexpr int kCodes = Its::kCodes;
   const uint32_t* queries = dynamic_shared<uint32_t>();
@@ -265,6 +275,7 @@ __device__ void scan_tile(const Scan& scan, const Tile& tile, Visit visit) {
     const int left = static_cast<int>(min(tile.end - first, int64_t{Its::kStep}));
     int starts[kCodes];
     start_counts(scan, first, left, starts);
+    begin_step(first);
     if constexpr (kWords != kChunked) {
       uint32_t codes[kCodes][kWords / Its::kBlock][Its::kBlock];
       load_codes<Combine, false>(scan, first, left, 0, codes);
@@ -305,6 +316,11 @@ __device__ void scan_tile(const Scan& scan, const Tile& tile, Visit visit) {
       }
     }
   }
+}
+
+template <int kWords, class Combine, class Visit>
+__device__ void scan_tile(const Scan& scan, const Tile& tile, Visit visit) {
+  scan_tile<kWords, Combine>(scan, tile, [](int64_t) {}, visit);
 }
 
 // Query words, prepared, and excluded rows of a tile to shared memory; by the whole block.
