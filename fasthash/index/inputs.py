@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from fasthash.index.ids import LARGEST
+from fasthash.index.lazy_tables import WHEN, possible
 from fasthash.index.snapshot import Allowed, Snapshot
 from fasthash.ops import _check
 from fasthash.ops._arrays import tensors
+from fasthash.ops.multi_index import MOST_BITS
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Documents = Literal["int8", "float16", "float32"]
@@ -36,6 +38,17 @@ def device_of(function: str, device: Any) -> torch.device:
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"{function}: device: expected a device of this machine, got {place}, but torch sees no GPU")
     return torch.empty(0, device=place).device  # with its number
+
+
+def when(function: str, given: Any, bits: int, device: torch.device) -> None:
+    """When to make tables for multi-index hashing."""
+    if given not in WHEN:
+        raise ValueError(f"{function}: multi_index: expected {', '.join(WHEN)}, got {given!r}")
+    if given == "always" and not possible(bits, device):
+        raise ValueError(
+            f"{function}: multi_index: expected auto or never for an index of {bits} bits on {device}, got 'always', "
+            f"which codes of up to {MOST_BITS} bits on a CPU can have"
+        )
 
 
 def placed(function: str, device: torch.device, **arguments: Any) -> tuple[list[Any], Callable[[Any], Any]]:

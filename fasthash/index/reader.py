@@ -63,6 +63,12 @@ class IndexReader:
         return None if rows is None else inputs.documents_name(rows.table.dtype)
 
     @property
+    def multi_index_bytes(self) -> int:
+        """Memory of the tables for multi-index hashing; 0 as long as there are none."""
+        tables = self._snapshot.lazy.tables
+        return 0 if tables is None else tables.bytes
+
+    @property
     def next_id(self) -> int:
         """The id that the next code added without one gets: larger than any id that was ever in the index."""
         return self._snapshot.next_id
