@@ -41,6 +41,13 @@ void leaving(StackUse&, const StackUse&) {}
 void arrived(StackUse&, StackUse*) {}
 #endif
 
+struct AsyncCopy {
+  void* shared;
+  const void* global;
+  size_t bytes;
+  size_t count;
+};
+
 enum class State { kReady, kAtBarrier, kAtMeeting, kDone };
 
 struct Thread {
@@ -56,6 +63,7 @@ struct Thread {
   unsigned mask = 0;
   uint64_t value = 0;
   Lanes brought{};
+  std::vector<std::vector<AsyncCopy>> copies{1};  // groups, oldest first; the last one is open
 };
 
 struct Memory {
@@ -94,9 +102,13 @@ class Launch {
   const Thread& current() const { return threads_[current_]; }
   void* dynamic_shared() { return dynamic_.bytes.get(); }
   void* static_shared(const void* site, size_t bytes);
+  void async_copy(const AsyncCopy& copy);
+  void async_commit() { threads_[current_].copies.emplace_back(); }
+  void async_wait(size_t pending);
 
  private:
   static void enter();
+  bool is_shared(const void* begin, size_t bytes) const;
   void run_block();
   void start(Thread& thread, char* stack);
   void resume(size_t thread);
@@ -175,6 +187,7 @@ void Launch::run_block() {
 void Launch::start(Thread& thread, char* stack) {
   thread.state = State::kReady;
   thread.entered = false;
+  thread.copies.assign(1, {});
   thread.stack = {stack, kStackBytes};
   getcontext(&thread.beginning);
   thread.beginning.uc_stack.ss_sp = stack;
@@ -289,6 +302,34 @@ void* Launch::static_shared(const void* site, size_t bytes) {
   return static_.back().second.bytes.get();
 }
 
+bool Launch::is_shared(const void* begin, size_t bytes) const {
+  const auto holds = [&](const Memory& memory) {
+    const auto at = static_cast<const std::byte*>(begin) - memory.bytes.get();
+    return at >= 0 && at + static_cast<ptrdiff_t>(bytes) <= static_cast<ptrdiff_t>(memory.size);
+  };
+  return holds(dynamic_) || std::any_of(static_.begin(), static_.end(), [&](auto& one) { return holds(one.second); });
+}
+
+void Launch::async_copy(const AsyncCopy& copy) {
+  const auto addresses = reinterpret_cast<uintptr_t>(copy.shared) | reinterpret_cast<uintptr_t>(copy.global);
+  if (addresses % copy.bytes != 0) emulation::fail("async_copy", "an address is not a multiple of the size");
+  if (copy.count > copy.bytes) emulation::fail("async_copy", "count is not within the size");
+  if (!is_shared(copy.shared, copy.bytes)) emulation::fail("async_copy", "writes outside the block's shared memory");
+  std::memset(copy.shared, kPoison, copy.bytes);
+  threads_[current_].copies.back().push_back(copy);
+}
+
+void Launch::async_wait(size_t pending) {
+  auto& groups = threads_[current_].copies;
+  for (; groups.size() > pending + 1; groups.erase(groups.begin())) {
+    for (const AsyncCopy& copy : groups.front()) {
+      auto* to = static_cast<std::byte*>(copy.shared);
+      if (copy.count > 0) std::memcpy(to, copy.global, copy.count);
+      std::memset(to + copy.count, 0, copy.bytes - copy.count);
+    }
+  }
+}
+
 }  // namespace
 
 void set_seed(uint64_t value) {
@@ -314,10 +355,19 @@ void barrier(Where where) {
 Lanes meet(const char* primitive, unsigned mask, uint64_t value, Where where) {
   return running->meet(primitive, mask, value, where);
 }
+void async_copy(void* shared, const void* global, int bytes, int count) {
+  running->async_copy({shared, global, static_cast<size_t>(bytes), static_cast<size_t>(count)});
+}
+void async_commit() {
+  running->async_commit();
+}
+void async_wait(int pending) {
+  running->async_wait(static_cast<size_t>(pending));
+}
 int lane_id() {
   return running->lane();
 }
-void fail(const char* primitive, const std::string& what, Where) {
+void fail(const char* primitive, const std::string& what) {
   running->fail("thread " + text(threadIdx) + " at " + primitive + ": " + what);
 }
 

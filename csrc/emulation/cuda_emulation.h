@@ -67,7 +67,14 @@ void* static_shared(const void* site, size_t bytes);
 void barrier(Where where);
 // Meets the lanes of `mask`; returns what each of them brought, and 0 for all others.
 Lanes meet(const char* primitive, unsigned mask, uint64_t value, Where where);
-[[noreturn]] void fail(const char* primitive, const std::string& what, Where where);
+
+// Copies of csrc/cuda/async_copy.cuh. Data is there when its group has been waited for; until then the destination is
+// poison, so that neither a missing wait nor a reader who is not done yet goes unseen.
+void async_copy(void* shared, const void* global, int bytes, int count);
+void async_commit();
+void async_wait(int pending);
+
+[[noreturn]] void fail(const char* primitive, const std::string& what);
 int lane_id();
 
 template <class T>
@@ -89,7 +96,7 @@ template <class T>
 T shuffle(const char* primitive, unsigned mask, T value, int source, Where where) {
   const Lanes lanes = meet(primitive, mask, to_bits(value), where);
   if (source < 0) return value;
-  if (!(mask >> source & 1)) fail(primitive, "reads lane " + std::to_string(source) + ", outside the mask", where);
+  if (!(mask >> source & 1)) fail(primitive, "reads lane " + std::to_string(source) + ", outside the mask");
   return from_bits<T>(lanes[source]);
 }
 
@@ -114,3 +121,4 @@ T reduce(const char* primitive, unsigned mask, T value, Where where, Combine com
       ::fasthash::emulation::static_shared(&name##_site, sizeof(type) * static_cast<size_t>(extent)))
 
 #include "cuda_primitives.h"
+#include "cuda_matrix.h"

@@ -1,7 +1,7 @@
 // Kernels with planted faults, one each, and what they would be without: they show that the emulation sees them.
 #include "faults.h"
 
-#include "common.cuh"
+#include "async_copy.cuh"
 
 namespace fasthash::emulation {
 namespace {
@@ -51,6 +51,36 @@ __global__ void unwritten_kernel(int32_t* out) {
   out[threadIdx.x] = cuda::dynamic_shared<int32_t>()[threadIdx.x];
 }
 
+// Each thread copies its four places of `out`, then reads its neighbour's. Without the wait they have not arrived.
+__global__ void async_neighbour_kernel(int32_t* out, bool with_wait) {
+  int32_t* shared = cuda::dynamic_shared<int32_t>();
+  cuda::async_copy<16>(&shared[4 * threadIdx.x], &out[4 * threadIdx.x]);
+  cuda::async_commit();
+  if (with_wait) cuda::async_wait<0>();
+  __syncthreads();
+  for (int i = 0; i < 4; ++i) out[4 * threadIdx.x + i] = shared[4 * ((threadIdx.x + 1) % blockDim.x) + i];
+}
+
+// Copies of the thread's four places in three groups: 4 bytes, then 4 bytes, then 8, of which `count` are read.
+template <int Pending>
+__global__ void async_groups_kernel(int32_t* out, int count) {
+  int32_t* shared = cuda::dynamic_shared<int32_t>() + 4 * threadIdx.x;
+  int32_t* own = out + 4 * threadIdx.x;
+  cuda::async_copy<4>(&shared[0], &own[0]);
+  cuda::async_commit();
+  cuda::async_copy<4>(&shared[1], &own[1]);
+  cuda::async_commit();
+  cuda::async_copy<8>(&shared[2], &own[2], count);
+  cuda::async_commit();
+  cuda::async_wait<Pending>();
+  for (int i = 0; i < 4; ++i) own[i] = shared[i];
+}
+
+// Starts a copy behind the end of shared memory.
+__global__ void async_outside_kernel(int32_t* out) {
+  cuda::async_copy<4>(&cuda::dynamic_shared<int32_t>()[threadIdx.x + 1], &out[threadIdx.x]);
+}
+
 constexpr int kThreads = 64;
 
 void run(const char* op, void (*kernel)(int32_t*), int32_t* out) {
@@ -61,6 +91,18 @@ void run(const char* op, void (*kernel)(int32_t*), int32_t* out) {
 
 void neighbour(int32_t* out, bool with_barrier) {
   cuda::launch("neighbour", neighbour_kernel, 1, kThreads, 0, 0, out, with_barrier);
+}
+void async_neighbour(int32_t* out, bool with_wait) {
+  cuda::launch("async_neighbour", async_neighbour_kernel, 1, kThreads / 4, kThreads * sizeof(int32_t), 0, out,
+               with_wait);
+}
+void async_groups(int32_t* out, int pending, int count) {
+  void (*kernels[])(int32_t*, int) = {async_groups_kernel<0>, async_groups_kernel<1>, async_groups_kernel<2>,
+                                      async_groups_kernel<3>};
+  cuda::launch("async_groups", kernels[pending], 1, kThreads / 4, kThreads * sizeof(int32_t), 0, out, count);
+}
+void async_outside(int32_t* out) {
+  run("async_outside", async_outside_kernel, out);
 }
 void divergent_barrier(int32_t* out) {
   run("divergent_barrier", divergent_barrier_kernel, out);

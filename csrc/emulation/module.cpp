@@ -18,10 +18,19 @@ PYBIND11_MODULE(_emulated, m) {
   const auto fault = [&faults](const char* name, void (*run)(int32_t*)) {
     faults.def(name, [run](uintptr_t out) { run(reinterpret_cast<int32_t*>(out)); }, "out"_a);
   };
+  const auto choice = [&faults](const char* name, void (*run)(int32_t*, bool), const char* with) {
+    faults.def(
+        name, [run](uintptr_t out, bool with) { run(reinterpret_cast<int32_t*>(out), with); }, "out"_a, py::arg(with));
+  };
+  choice("neighbour", emulation::neighbour, "with_barrier");
+  choice("async_neighbour", emulation::async_neighbour, "with_wait");
   faults.def(
-      "neighbour",
-      [](uintptr_t out, bool with_barrier) { emulation::neighbour(reinterpret_cast<int32_t*>(out), with_barrier); },
-      "out"_a, "with_barrier"_a);
+      "async_groups",
+      [](uintptr_t out, int pending, int count) {
+        emulation::async_groups(reinterpret_cast<int32_t*>(out), pending, count);
+      },
+      "out"_a, "pending"_a, "count"_a);
+  fault("async_outside", emulation::async_outside);
   fault("divergent_barrier", emulation::divergent_barrier);
   fault("missed_barrier", emulation::missed_barrier);
   fault("exited_lane", emulation::exited_lane);

@@ -27,12 +27,35 @@ def test_a_shuffled_order_shows_a_missing_barrier(emulated: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
+def test_asynchronous_copies_arrive_at_the_wait(emulated: ModuleType, seed: int) -> None:
+    emulated.set_seed(seed)
+    start = np.arange(THREADS, dtype=np.int32)
+    out = start.copy()
+    emulated.faults.async_neighbour(out.ctypes.data, True)
+    np.testing.assert_array_equal(out, np.roll(start, -4))
+    emulated.faults.async_neighbour(out.ctypes.data, False)
+    assert set(out.view(np.uint8)) == {emulated.POISON}
+
+
+@pytest.mark.parametrize("count", [0, 3, 8])
+@pytest.mark.parametrize("pending", range(4))
+def test_groups_of_copies_arrive_in_order(emulated: ModuleType, pending: int, count: int) -> None:
+    start = np.random.default_rng(0).integers(0, 256, (THREADS // 4, 16), dtype=np.uint8)
+    out, expected = start.copy(), start.copy()
+    emulated.faults.async_groups(out.ctypes.data, pending, count)
+    expected[:, 8 + count :] = 0
+    expected[:, (16, 8, 4, 0)[pending] :] = emulated.POISON
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(
     ("fault", "report"),
     [
         ("divergent_barrier", r"block \(0, 0, 0\): divergent barriers: thread \(\d+, 0, 0\) at __syncthreads \(.*\)"),
         ("missed_barrier", r"no thread can move: thread \(\d+, 0, 0\) at __syncthreads \(.*\); 32 threads have ended"),
         ("exited_lane", r"no thread can move: thread \(\d+, 0, 0\) at __shfl_sync \(.*\); 2 threads have ended"),
+        ("async_outside", r"thread \(63, 0, 0\) at async_copy: writes outside the block's shared memory"),
         ("outside_lane", r"thread \(\d+, 0, 0\) at __shfl_sync: reads lane 20, outside the mask"),
     ],
 )
