@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch
 
-from fasthash import ops
 from fasthash.ops.multi_index import MOST_BITS, MOST_ROWS, MultiIndex, making_cost, scan_cost, walk_costs
+from fasthash.ops.search import range_kernel, topk_kernel
 
 When = Literal["auto", "always", "never"]
 WHEN: tuple[When, ...] = ("auto", "always", "never")
@@ -17,6 +17,7 @@ WHEN: tuple[When, ...] = ("auto", "always", "never")
 _LEAST_ROWS = 1 << 15  # a scan of fewer takes some microseconds
 _MOST_LOOKED_AT = 8  # queries of a search whose radius is looked at
 _MOST_SKIPPED = 64  # searches
+_EACH = 8  # of so many searches one is looked at, which takes some microseconds, and stands for all
 
 
 def saving(queries: int, scan: float, walks: list[float], radii: list[int], threads: int) -> float:
@@ -49,6 +50,7 @@ class LazyTables:
         self._making = threading.Lock()
         self._walks: list[float] = []
         self._saved = 0.0
+        self._scans = 0
         self._skipped: dict[tuple[int, bool], tuple[int, int]] = {}
 
     def topk(
@@ -56,14 +58,14 @@ class LazyTables:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """As `hamming_topk`."""
         if k > len(codes) or not _possible(when, bits, queries, codes):
-            return ops.hamming_topk(queries, codes, k, mask=mask)
+            return topk_kernel(queries, codes, k, mask)
         tables, kind = self._ready(when, bits, codes), (k, mask is not None)
         if tables is not None and not self._skip(kind):
             distances, indices, scanned = tables.topk(queries, codes, k, mask=mask)
             self._learn(kind, failed=2 * scanned > len(queries))
             return distances, indices
-        distances, indices = ops.hamming_topk(queries, codes, k, mask=mask)
-        if tables is None:
+        distances, indices = topk_kernel(queries, codes, k, mask)
+        if tables is None and self._counts():
             self._note(bits, queries, codes, distances[:_MOST_LOOKED_AT, -1].tolist())
         return distances, indices
 
@@ -72,16 +74,17 @@ class LazyTables:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """As `hamming_range`."""
         if not _possible(when, bits, queries, codes):
-            return ops.hamming_range(queries, codes, radius, mask=mask)
+            return range_kernel(queries, codes, radius, mask)
         tables = self._ready(when, bits, codes)
         if tables is not None:
             return tables.range(queries, codes, radius, mask=mask)[:3]
-        self._note(bits, queries, codes, [radius])
-        return ops.hamming_range(queries, codes, radius, mask=mask)
+        if self._counts():
+            self._note(bits, queries, codes, [radius])
+        return range_kernel(queries, codes, radius, mask)
 
     def _ready(self, when: When, bits: int, codes: torch.Tensor) -> MultiIndex | None:
         """The tables, made now if it is time; None as long as there are none."""
-        if self.tables is None and (when == "always" or self._saved > making_cost(len(codes), bits)):
+        if self.tables is None and (when == "always" or (self._saved > 0 and self._saved > making_cost(len(codes), bits))):
             if not self._making.acquire(blocking=False):
                 return None  # another thread makes them
             try:
@@ -94,11 +97,16 @@ class LazyTables:
                 self._making.release()
         return self.tables
 
+    def _counts(self) -> bool:
+        """Whether a scan is one of those that are looked at."""
+        self._scans += 1
+        return self._scans % _EACH == 0
+
     def _note(self, bits: int, queries: torch.Tensor, codes: torch.Tensor, radii: list[int]) -> None:
-        """What tables would have saved in this search."""
+        """What tables would have saved in a search and those before it that were not looked at."""
         self._walks = self._walks or walk_costs(len(codes), bits)
         scan = scan_cost(len(queries), *codes.shape)
-        self._saved += saving(len(queries), scan, self._walks, radii, torch.get_num_threads())
+        self._saved += _EACH * saving(len(queries), scan, self._walks, radii, torch.get_num_threads())
 
     def _skip(self, kind: tuple[int, bool]) -> bool:
         """Whether a search of this kind is a scan because tables did not serve the last ones."""
