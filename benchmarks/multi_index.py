@@ -44,7 +44,8 @@ def large(codes: np.ndarray) -> torch.Tensor:
 def random_codes(count: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Codes and queries of independent fair bits."""
     rng = np.random.default_rng(0)
-    return tuple(np.frombuffer(rng.bytes(n * bits // 8), np.uint8).reshape(n, -1) for n in (count, 4096))
+    codes, queries = (np.frombuffer(bytearray(rng.bytes(n * bits // 8)), np.uint8) for n in (count, 4096))
+    return codes.reshape(count, -1), queries.reshape(4096, -1)
 
 
 def real_codes(folder: Path) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
@@ -70,7 +71,7 @@ def real_codes(folder: Path) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]
         yield f"the same, {COPIES} times with noise", 64, np.concatenate(blocks), fasthash.pack(queries)
 
 
-def faiss_calls(codes: np.ndarray, bits: int, k: int) -> dict[str, Callable[[np.ndarray], object]]:
+def faiss_calls(codes: np.ndarray, bits: int, parts: int, k: int) -> dict[str, Callable[[np.ndarray], object]]:
     """FAISS' exact scan, and its multi-hash with the parts that ours has and up to two flipped bits in each."""
     try:
         import faiss
@@ -81,7 +82,6 @@ def faiss_calls(codes: np.ndarray, bits: int, k: int) -> dict[str, Callable[[np.
     faiss.omp_set_num_threads(torch.get_num_threads())
     flat = faiss.IndexBinaryFlat(bits)
     flat.add(codes)
-    parts = MultiIndex(torch.from_numpy(codes[:1]).repeat(len(codes), 1), bits).parts
     hashed = faiss.IndexBinaryMultiHash(bits, parts, bits // parts)
     hashed.nflip = 2
     hashed.add(codes)
@@ -95,7 +95,7 @@ def measure(codes: np.ndarray, queries: np.ndarray, bits: int, options: argparse
     tables = MultiIndex(table, bits)
     making = time.perf_counter() - begun
     for k in KS:
-        peers = faiss_calls(codes, bits, k)
+        peers = faiss_calls(codes, bits, tables.parts, k) if k == 10 else {}
         for count in options.queries:
             blocks = [queries[i : i + count] for i in range(0, len(queries) - count + 1, count)]
             seconds: dict[str, list[float]] = {}

@@ -173,11 +173,14 @@ double MultiIndex::step_cost(int64_t radius) const {
 }
 
 // search(i, budget) tells whether it came to an end. The queries for which it did not, in order; where most of the
-// first ones did not, the others are not tried.
+// first ones did not, the others are not tried. All together may cost what a scan for all costs, and each what one for
+// itself costs.
 template <class Search>
 std::vector<int64_t> MultiIndex::try_each(int64_t queries, double patience, int threads, const Search& search) const {
-  const double all = scan_cost(queries, rows_, code_bytes(), threads);
-  const double budget = patience * all / static_cast<double>((queries + threads - 1) / threads);
+  const int64_t rows = std::max<int64_t>(rows_, 1);
+  const double all = patience * scan_cost(queries, rows, code_bytes(), threads) *
+                     static_cast<double>(std::min<int64_t>(queries, threads));
+  Budget budget{patience * scan_cost(1, rows, code_bytes(), threads), static_cast<int64_t>(std::min(all, 1e18))};
   std::vector<uint8_t> ended(static_cast<size_t>(queries), 0);
   const int64_t tried = std::min(queries, kTried * threads);
   parallel_for(tried, threads, [&](int64_t i) { ended[static_cast<size_t>(i)] = search(i, budget); });
@@ -198,7 +201,7 @@ int64_t MultiIndex::topk(Codes queries, Codes database, int64_t k, Filter filter
   const std::vector<uint64_t> words = query_words(queries, 0, queries.rows);
   // With one part, the rows of a value are equal codes, and the nearest of them are the first.
   const int64_t most_of_value = parts_.size() == 1 && filter.mask == nullptr ? k + 1 : rows_;
-  const auto scanned = try_each(queries.rows, patience, threads, [&](int64_t i, double budget) {
+  const auto scanned = try_each(queries.rows, patience, threads, [&](int64_t i, Budget& budget) {
     const uint64_t word = words[static_cast<size_t>(i)];
     const WalkQuery query{word, value(word), filter.mask, excluded(filter, i)};
     Nearest nearest(k, code_bytes());
@@ -231,7 +234,7 @@ std::pair<std::unique_ptr<RangeResult>, int64_t> MultiIndex::range(Codes queries
   const Level& chosen = level();
   const std::vector<uint64_t> words = query_words(queries, 0, queries.rows);
   auto found = std::make_unique<Found>(queries.rows);
-  const auto scanned = try_each(queries.rows, patience, threads, [&](int64_t i, double budget) {
+  const auto scanned = try_each(queries.rows, patience, threads, [&](int64_t i, Budget& budget) {
     const uint64_t word = words[static_cast<size_t>(i)];
     const WalkQuery query{word, value(word), filter.mask, excluded(filter, i)};
     Within within(radius);

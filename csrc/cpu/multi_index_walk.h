@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -14,9 +15,11 @@
 namespace fasthash::cpu {
 
 // What a step costs, in nanoseconds of a thread, measured on an AMD EPYC (family 26) with 10^7 codes: a value of a part
-// that is looked up, and a row that is compared. Only speed depends on them.
+// that is looked up, a row that is compared by what the table has of it, and one whose code is looked at. Only speed
+// depends on them.
 inline constexpr double kValueCost = 10;
 inline constexpr double kRowCost = 2.5;
+inline constexpr double kCodeCost = 30;
 
 inline uint64_t key_of(int64_t distance, int64_t row) {
   return static_cast<uint64_t>(distance) << 48 | static_cast<uint64_t>(row);
@@ -84,6 +87,12 @@ class Within {
   int64_t limit_;
 };
 
+// What walks may cost, in nanoseconds: each, and what is left for all of them.
+struct Budget {
+  double each;
+  std::atomic<int64_t> left;
+};
+
 struct WalkQuery {
   uint64_t word, value;
   const uint8_t* mask;
@@ -92,8 +101,8 @@ struct WalkQuery {
 
 class Walk {
  public:
-  // budget: nanoseconds. most_of_value: rows of one value of a part that can matter.
-  Walk(const MultiIndex& index, Codes codes, const Level& level, const WalkQuery& query, double budget,
+  // most_of_value: rows of one value of a part that can matter.
+  Walk(const MultiIndex& index, Codes codes, const Level& level, const WalkQuery& query, Budget& budget,
        int64_t most_of_value)
       : index_(index),
         codes_(codes),
@@ -107,7 +116,11 @@ class Walk {
   template <class Selected>
   bool run(int64_t last_radius, Selected& selected) {
     for (int64_t radius = 0; radius <= last_radius; ++radius) {
-      if (spent_ + index_.step_cost(radius) > budget_ || !step(radius, selected)) return false;
+      const double before = spent_, ahead = index_.step_cost(radius);
+      if (spent_ + ahead > budget_.each || ahead > static_cast<double>(budget_.left)) return false;
+      const bool done = step(radius, selected);
+      budget_.left -= static_cast<int64_t>(spent_ - before);
+      if (!done) return false;
       if (selected.complete(radius)) return true;
     }
     return true;
@@ -146,7 +159,7 @@ class Walk {
           waiting_ += taken;
           if (waiting_ > kRows) {
             compare(part, radius, selected);
-            if (spent_ > budget_) return false;
+            if (spent_ > budget_.each) return false;
           }
         }
       }
@@ -181,6 +194,7 @@ class Walk {
     level_.scan_narrow(&rest, 1, {reinterpret_cast<const uint64_t*>(rests_.data()), count, 0}, &near);
     const auto left = static_cast<size_t>(near.size);
     if (left == 0) return;
+    spent_ += static_cast<double>(left) * kCodeCost;
     for (size_t i = 0; i < left; ++i) {
       places_[i] = places_[static_cast<size_t>(index_of(keys_[i]))];
       __builtin_prefetch(&part.rows[places_[i]]);
@@ -214,7 +228,8 @@ class Walk {
   int64_t parts_;
   const Level& level_;
   const WalkQuery& query_;
-  double budget_, spent_ = 0;
+  Budget& budget_;
+  double spent_ = 0;
   int64_t most_of_value_;
   int64_t waiting_ = 0;
   std::array<uint32_t, kRoom> places_;
