@@ -14,6 +14,7 @@ from fasthash.index.snapshot import Allowed, Snapshot
 from fasthash.ops import _check
 from fasthash.ops._arrays import tensors
 from fasthash.ops.multi_index import MOST_BITS
+from fasthash.ops.scores import check_queries, check_scale
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Documents = Literal["int8", "float16", "float32"]
@@ -102,6 +103,17 @@ def code_rows(function: str, name: str, codes: torch.Tensor, bits: int, *, may_w
         raise ValueError(f"{function}: {name}: expected {width} bytes a code for {bits} bits, got {codes.shape[1]}")
     if bits % 8 and (may_wait or codes.device.type == "cpu") and bool((codes[:, -1] & (0xFF >> bits % 8)).any()):
         raise ValueError(f"{function}: {name}: expected zero spare bits after bit {bits}, got a code with some set")
+
+
+def float_rows(function: str, queries: torch.Tensor, scale: torch.Tensor | None, snapshot: Snapshot) -> None:
+    """Float queries of the width of an index, and factors of the documents that it stores."""
+    check_queries(function, queries)
+    if queries.shape[1] != snapshot.bits:
+        raise ValueError(
+            f"{function}: queries: expected {snapshot.bits} dimensions, as many as bits, got {queries.shape[1]}"
+        )
+    if scale is not None:
+        check_scale(function, scale, (snapshot.codes if snapshot.documents is None else snapshot.documents).shown)
 
 
 def id_values(function: str, ids: torch.Tensor, rows: int | None = None, name: str = "ids") -> torch.Tensor:

@@ -84,7 +84,9 @@ class LazyTables:
 
     def _ready(self, when: When, bits: int, codes: torch.Tensor) -> MultiIndex | None:
         """The tables, made now if it is time; None as long as there are none."""
-        if self.tables is None and (when == "always" or (self._saved > 0 and self._saved > making_cost(len(codes), bits))):
+        if self.tables is None and (
+            when == "always" or (self._saved > 0 and self._saved > making_cost(len(codes), bits))
+        ):
             if not self._making.acquire(blocking=False):
                 return None  # another thread makes them
             try:

@@ -105,7 +105,13 @@ class Snapshot:
         self, queries: torch.Tensor, k: int, oversample: int, allowed: Allowed, scale: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores and positions of the best among the nearest, as `topk_rescored`."""
-        _, candidates = self.topk(ops.pack(queries.detach()), max(k, min(k * oversample, len(self))), allowed)
+        _, candidates = self.topk(ops.pack(queries.detach()), most_candidates(k, oversample, len(self)), allowed)
+        return self.rescored(queries, k, candidates, scale)
+
+    def rescored(
+        self, queries: torch.Tensor, k: int, candidates: torch.Tensor, scale: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores and positions of the best among some positions (q, k or more), of which -1 is none."""
         documents = self.read_codes() if self.documents is None else self.read_documents(candidates)
         return rescored(queries, documents, candidates, k, scale)
 
@@ -142,6 +148,11 @@ class Snapshot:
         if table.is_cuda:
             table.record_stream(torch.cuda.current_stream(table.device))
         return table
+
+
+def most_candidates(k: int, oversample: int, count: int) -> int:
+    """How many of `count` codes are rescored, at least k places."""
+    return max(k, min(k * oversample, count))
 
 
 def _positions(of_allowed: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
