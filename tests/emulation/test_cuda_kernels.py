@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from emulation_cases import check_average_precision, equal, filters, labels
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -14,33 +15,6 @@ Array = NDArray[Any]
 WIDTHS = [1, 2, 3, 8, 16, 20, 32, 33, 128]
 ROWS = [0, 1, 7, 97]
 LIMITS = {np.float16: 0x7C00, np.float32: 0x7F800000, np.float64: 0x7FF0000000000000, np.int8: 127, np.int64: 2**63 - 1}
-
-
-def equal(got: Any, expected: Any) -> None:
-    """The same values, dtypes and shapes; tuples of arrays one by one."""
-    if isinstance(expected, tuple):
-        assert len(got) == len(expected)
-        for one, other in zip(got, expected, strict=True):
-            equal(one, other)
-        return
-    assert got.dtype == expected.dtype
-    np.testing.assert_array_equal(got, expected)
-
-
-def filters(queries: int, rows: int, seed: int = 0) -> dict[str, Array]:
-    """A mask that keeps two thirds, and one row to leave out for most queries."""
-    random = np.random.default_rng([seed, queries, rows])
-    return {"mask": random.random(rows) < 0.67, "exclude": random.integers(-1, rows, queries)}
-
-
-def labels(kind: str, queries: int, rows: int) -> tuple[Array, Array]:
-    """Class ids with some -1, or multi-hot rows with some empty."""
-    random = np.random.default_rng([queries, rows])
-    if kind == "ids":
-        return random.integers(-1, 3, queries), random.integers(-1, 3, rows)
-    classes = int(kind.removeprefix("sets"))
-    share = min(0.3, 4 / classes)
-    return random.random((queries, classes)) < share, random.random((rows, classes)) < share
 
 
 @pytest.mark.parametrize("bits", [1, 7, 8, 31, 32, 33, 100])
@@ -168,14 +142,6 @@ def test_wide_codes(kernels: Any, reference: ModuleType, random_codes: Any, widt
 def test_widest_codes(kernels: Any, reference: ModuleType, random_codes: Any) -> None:
     queries, database = random_codes(2, 8191), random_codes(20, 8191, seed=1)
     equal(kernels.hamming_histogram(queries, database), reference.hamming_histogram(queries, database))
-
-
-def check_average_precision(kernels: Any, reference: ModuleType, *arguments: Array, **options: Any) -> None:
-    """Counts are exact; the sum of fractions may differ in its last digits."""
-    sums, hits, relevant = kernels.average_precision_counts(*arguments, **options)
-    expected_sums, expected_hits, expected_relevant = reference.average_precision_counts(*arguments, **options)
-    equal((hits, relevant), (expected_hits, expected_relevant))
-    np.testing.assert_allclose(sums, expected_sums, rtol=1e-13, atol=0)
 
 
 @pytest.mark.parametrize("filtered", [False, True], ids=["all", "filtered"])
