@@ -17,7 +17,7 @@ ROWS = [0, 1, 7, 97]
 LIMITS = {np.float16: 0x7C00, np.float32: 0x7F800000, np.float64: 0x7FF0000000000000, np.int8: 127, np.int64: 2**63 - 1}
 
 
-@pytest.mark.parametrize("bits", [1, 7, 8, 31, 32, 33, 100])
+@pytest.mark.parametrize("bits", [1, 7, 8, 31, 32, 33, 48, 100, 136, 300])
 @pytest.mark.parametrize("dtype", LIMITS)
 def test_pack(kernels: Any, reference: ModuleType, dtype: type, bits: int) -> None:
     x = np.random.default_rng(bits).integers(-2, 3, (5, bits)).astype(dtype)
@@ -27,12 +27,16 @@ def test_pack(kernels: Any, reference: ModuleType, dtype: type, bits: int) -> No
     equal(kernels.pack(x, LIMITS[dtype]), reference.pack(x))
 
 
-def test_pack_reads_rows_with_a_stride(kernels: Any, reference: ModuleType) -> None:
-    x = np.random.default_rng(0).standard_normal((6, 50)).astype(np.float32)[::2, :43]
-    equal(kernels.pack(x, LIMITS[np.float32]), reference.pack(x))
+@pytest.mark.parametrize(("width", "first"), [(50, 0), (64, 0), (64, 3), (64, 16)])
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_pack_reads_rows_with_a_stride(
+    kernels: Any, reference: ModuleType, dtype: type, width: int, first: int
+) -> None:
+    x = np.random.default_rng(0).integers(-2, 3, (6, width)).astype(dtype)[::2, first : first + 43]
+    equal(kernels.pack(x, LIMITS[dtype]), reference.pack(x))
 
 
-@pytest.mark.parametrize("bits", [1, 8, 31, 33, 100])
+@pytest.mark.parametrize("bits", [1, 4, 8, 31, 33, 36, 100, 300, 302])
 def test_unpack(kernels: Any, reference: ModuleType, random_codes: Any, bits: int) -> None:
     codes = random_codes(5, -(-bits // 8))
     equal(kernels.unpack(codes, bits), reference.unpack(codes, bits))
