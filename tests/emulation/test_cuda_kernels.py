@@ -180,7 +180,7 @@ def documents_of(dtype: type, rows: int, dim: int) -> Array:
 
 
 @pytest.mark.parametrize("dtype", VALUES)
-@pytest.mark.parametrize("dim", [1, 7, 16, 17, 31, 33, 100, 520, 1000])
+@pytest.mark.parametrize("dim", [1, 7, 16, 17, 31, 33, 100, 128, 384, 520, 1000])
 def test_rescore(kernels: Any, reference: ModuleType, dim: int, dtype: type) -> None:
     """Equal to the last bit, though the contract between CPU and CUDA is looser."""
     random = np.random.default_rng(dim)
