@@ -147,11 +147,11 @@ __global__ void __launch_bounds__(kThreads)
 
 // Binary matrix products of the tensor cores: c (16, 8) int32 += popcount of a (16, k) AND b (k, 8).
 template <int kDepth>
-__device__ void multiply(int (&c)[4], const uint32_t (&a)[kDepth / 64], const uint32_t (&b)[kDepth / 128]) {
+__device__ void multiply(int (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[kDepth / 128]) {
   if constexpr (kDepth == 256) {
-    fasthash::cuda::b1_mma_256(c, a[0], a[1], a[2], a[3], b[0], b[1]);
+    fasthash::cuda::b1_mma_256(c, a, b[0], b[1], c);
   } else {
-    fasthash::cuda::b1_mma_128(c, a[0], a[1], b[0]);
+    fasthash::cuda::b1_mma_128(c, a, b[0], c);
   }
 }
 
@@ -160,9 +160,9 @@ template <int kDepth>
 __global__ void __launch_bounds__(kThreads)
     products(int64_t rounds, const uint32_t* seeds, uint32_t* out, Stopwatch* watch) {
   const Stopwatch start = now();
-  uint32_t a[kDepth / 64], b[kChains][kDepth / 128];
+  uint32_t a[4], b[kChains][kDepth / 128];
   int c[kChains][4] = {};
-  for (int i = 0; i < kDepth / 64; ++i) a[i] = seeds[i * kThreads + threadIdx.x];
+  for (int i = 0; i < 4; ++i) a[i] = seeds[i * kThreads + threadIdx.x];
   for (int chain = 0; chain < kChains; ++chain) {
     for (int i = 0; i < kDepth / 128; ++i) b[chain][i] = seeds[(4 + 2 * chain + i) * kThreads + threadIdx.x];
   }
