@@ -84,16 +84,26 @@ def _own(path: str) -> GpuContestant:
             return "this build has no choice of path"
         try:
             native.set_path(path)
+            taken = _taken_path(native, cell)
         except ValueError as error:
             return str(error)
         finally:
             native.set_path("auto")
+        if taken not in (None, path):
+            return f"these sizes go by {taken}"
         if path == "tensor" and not (8 <= torch.cuda.get_device_capability()[0] <= 9):
             return "no binary products on this GPU"
         return ""
 
     name = "fasthash" if path == "auto" else f"fasthash {path}"
     return GpuContestant(name, start, _code_bytes, lambda cell: 2 * result_bytes(cell) + GB, missing, path)
+
+
+def _taken_path(native: Any, cell: Cell) -> str | None:
+    """Where a top-k would go now; None where the build does not say."""
+    if cell.op != "hamming_topk" or not hasattr(native, "topk_path"):
+        return None
+    return str(native.topk_path(cell.queries, cell.codes, cell.bytes, cell.k))
 
 
 def chosen_path(cell: Cell, capability: int) -> str | None:

@@ -94,6 +94,8 @@ def test_paths_are_set_before_each_call_and_given_back(monkeypatch: pytest.Monke
     assert by_name["fasthash tensor"].missing(cell) == "no binary products on this GPU"
     assert by_name["fasthash popcount"].missing(cell) == ""
     assert seen[-1] == "auto"
+    native.topk_path = lambda *sizes: "placed"
+    assert by_name["fasthash popcount"].missing(cell) == "these sizes go by placed"
     calls = [by_name[name].start(cell, arrays) for name in ("fasthash popcount", "fasthash")]
     for call in (*calls, *calls):
         call()
