@@ -2,7 +2,7 @@
 
     python benchmarks/first_gpu_call.py [--minutes 9] [--results FOLDER]
 
-For a machine that is lent for a short time, possibly without a network: it uses the Python that runs it and what is
+For a machine that one has for a short time, possibly without a network: it uses the Python that runs it and what is
 installed there, never asks a registry where the build tools are at hand, and ends within its minutes whatever happens.
 Each step has a share of them at most, and what is left goes to the benchmark. A failed build ends the run, failed tests
 do not: the benchmark compares all results itself. Logs, gpu.json and gpu.png are written to the folder.
