@@ -114,7 +114,7 @@ def _cells(rows: list[dict[str, Any]]) -> str:
         bound = row["bounds"]["best"]
         lines.append(
             [
-                label(row) + (", cold" if row["databases"] > 1 else ""),
+                label(row) + (f", {row['databases']} databases in turn" if row["databases"] > 1 else ""),
                 _times(own),
                 f"{1e3 * own['latency']['median']:.3f}",
                 f"{share(row, 'fasthash'):.0%} {bound['binding']}",
