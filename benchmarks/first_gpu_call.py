@@ -69,10 +69,10 @@ def run(step: Step, folder: Path) -> str:
 
 def steps(seconds: float, folder: Path) -> list[Step]:
     """Of a whole run. The benchmark comes last and may take what is left."""
-    found = [Step("build", build_command(), 0.4 * seconds, needed=True)]
+    found = [Step("build", build_command(), 0.6 * seconds, needed=True)]
     if (TOP / "tests" / "gpu").is_dir():
         tests = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/gpu"]
-        found.append(Step("tests", tests, 0.3 * seconds))
+        found.append(Step("tests", tests, 0.25 * seconds))
     benchmark = [sys.executable, str(HERE / "gpu.py"), "--quick", "--groups", *GROUPS, "--results"]
     return [*found, Step("benchmark", [*benchmark, str(folder)], seconds)]
 
