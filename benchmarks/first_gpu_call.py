@@ -46,6 +46,18 @@ def build_command() -> list[str]:
     return command
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """With all that it started: build tools put theirs into process groups of their own, but all are one session."""
+    os.killpg(process.pid, signal.SIGKILL)
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(entry.name)) == process.pid:
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+    process.wait()
+
+
 def run(step: Step, folder: Path) -> str:
     """Runs a step with everything it starts; "ok", or what went wrong. Its output is in a log, its end is shown."""
     log = folder / f"{step.name}.log"
@@ -58,8 +70,7 @@ def run(step: Step, folder: Path) -> str:
             code = process.wait(timeout=max(0.0, step.seconds))
             outcome = "ok" if code == 0 else f"exit status {code}"
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            kill(process)
             outcome = f"stopped after {step.seconds:.0f} s"
     lines = log.read_text(errors="replace").splitlines()
     print(f"\n== {step.name}: {outcome}, {time.monotonic() - start:.0f} s ({log})")
