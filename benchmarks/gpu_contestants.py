@@ -25,7 +25,7 @@ from gpu_torch import FP16, GB, INT8, MOST_MATRIX, OVERSAMPLE, Inputs, Products,
 import fasthash
 
 # What FASTHASH_CUDA_PATH and set_cuda_path offer beside "auto", for the ops that heed it.
-PATHS = {"hamming_topk": ("placed", "popcount", "tensor"), "hamming_distance": ("popcount", "tensor")}
+PATHS = {"hamming_topk": ("counting", "popcount", "tensor"), "hamming_distance": ("popcount", "tensor")}
 MOST_FAISS = 2048
 
 
@@ -100,10 +100,12 @@ def _own(path: str) -> GpuContestant:
 
 
 def _taken_path(native: Any, cell: Cell) -> str | None:
-    """Where a top-k would go now; None where the build does not say."""
-    if cell.op != "hamming_topk" or not hasattr(native, "topk_path"):
-        return None
-    return str(native.topk_path(cell.queries, cell.codes, cell.bytes, cell.k))
+    """Where a top-k or a matrix would go now; None where the build does not say."""
+    if cell.op == "hamming_topk" and hasattr(native, "topk_path"):
+        return str(native.topk_path(cell.queries, cell.codes, cell.bytes, cell.k))
+    if cell.op == "hamming_distance" and hasattr(native, "matrix_path"):
+        return str(native.matrix_path(cell.queries, cell.codes, cell.bytes))
+    return None
 
 
 def chosen_path(cell: Cell, capability: int) -> str | None:

@@ -21,7 +21,7 @@ MOST_PANELS = 4
 # Whose ceiling a contestant is set against: on a path its own, else the best that the machine allows.
 PATH_NAMES = {
     "fasthash": "best",
-    "fasthash placed": "popcount",
+    "fasthash counting": "popcount",
     "fasthash popcount": "popcount",
     "fasthash tensor": "tensor",
 }
