@@ -1,6 +1,8 @@
 // Full matrices of bit counts.
 #include "fasthash/distance.h"
 
+#include "lists.cuh"
+#include "matrix.cuh"
 #include "scan.cuh"
 
 namespace fasthash::cuda {
@@ -32,11 +34,15 @@ void matrix(const char* op, Codes a, Codes b, int32_t* out, StreamHandle stream)
 }  // namespace
 
 void hamming_distance(Codes a, Codes b, int32_t* out, StreamHandle stream) {
-  matrix<Xor>("hamming_distance", a, b, out, stream);
+  const char* op = "hamming_distance";
+  if (matrix_path_here(a.rows, b.rows, a.bytes) == Path::kTensor) return distances_by_tensor(op, a, b, out, stream);
+  matrix<Xor>(op, a, b, out, stream);
 }
 
 void label_overlap(Codes a, Codes b, int32_t* out, StreamHandle stream) {
-  matrix<And>("label_overlap", a, b, out, stream);
+  const char* op = "label_overlap";
+  if (matrix_path_here(a.rows, b.rows, a.bytes) == Path::kTensor) return overlaps_by_tensor(op, a, b, out, stream);
+  matrix<And>(op, a, b, out, stream);
 }
 
 }  // namespace fasthash::cuda

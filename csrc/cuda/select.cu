@@ -126,16 +126,6 @@ void search_by_counting(const char* op, const TablePlan& plan, Codes queries, Co
   }
 }
 
-int64_t topk_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t) {
-  return plan_topk(queries, database, bytes).workspace();
-}
-
-void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
-                  void* workspace, int64_t, StreamHandle stream) {
-  search_by_counting("hamming_topk", plan_topk(queries.rows, database.rows, queries.bytes), queries, database, k,
-                     filter, nullptr, nullptr, distances, indices, workspace, stream);
-}
-
 int64_t range_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t radius) {
   return plan_range(queries, database, bytes, radius).workspace();
 }
