@@ -223,6 +223,7 @@ int64_t MultiIndex::topk(Codes queries, Codes database, int64_t k, Filter filter
 
 std::pair<std::unique_ptr<RangeResult>, int64_t> MultiIndex::range(Codes queries, Codes database, int64_t radius,
                                                                    Filter filter, double patience, int threads) const {
+  radius = std::min(radius, 8 * code_bytes());
   const int64_t last_step = std::min(radius, bits_);
   if (queries.rows > 0) {
     const double cost = walk_costs(rows_, bits_)[static_cast<size_t>(last_step)];
