@@ -5,7 +5,7 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc cmake -type f)
 
-.PHONY: demo test soak test-asan test-neon neon-tools lint format bench clean help
+.PHONY: demo test soak test-asan test-neon neon-tools test-cuda-asan lint format bench bench-gpu clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on real digits, search, report (about five minutes, most of it the install)"
@@ -13,9 +13,11 @@ help:
 	@echo "make soak    threads change, search, save and load one index at once, for less than two minutes"
 	@echo "make test-asan  replays the op cases against the CPU kernels under AddressSanitizer"
 	@echo "make test-neon  the same for the NEON kernels, cross-compiled and emulated"
+	@echo "make test-cuda-asan  runs the tests of the emulated CUDA kernels under AddressSanitizer"
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make format  put Python and C++ sources into shape"
 	@echo "make bench   this machine's ceilings, and fasthash beside FAISS and others (about 20 minutes)"
+	@echo "make bench-gpu  this GPU's ceilings, and fasthash beside torch and others on it (about 8 minutes)"
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH=$(TORCH)"
 
 demo: $(VENV)/demo.stamp
@@ -48,6 +50,19 @@ neon-tools:
 	@command -v aarch64-linux-gnu-g++ > /dev/null && command -v qemu-aarch64 > /dev/null \
 	|| { echo "test-neon needs a cross compiler and an emulator: apt-get install g++-aarch64-linux-gnu qemu-user" >&2; exit 1; }
 
+# The CUDA kernels, emulated, and their tests. Python is not built with the sanitizers, so their library comes first;
+# with it comes libstdc++, in which it looks for what throws. Leaks are Python's.
+test-cuda-asan: $(VENV)/test.stamp
+	mkdir -p build/cuda_asan
+	$(BIN)/cmake -S . -B build/cuda_asan -G "Unix Makefiles" -DFASTHASH_EMULATION=ON -DFASTHASH_CUDA=OFF \
+		-DCMAKE_CXX_COMPILER=$(CXX) -DPYBIND11_FINDPYTHON=ON -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+		-Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) -DCMAKE_BUILD_TYPE=Release \
+		-DCMAKE_CXX_FLAGS="-g -fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all" > build/cuda_asan/cmake.log
+	$(BIN)/cmake --build build/cuda_asan --target _emulated --parallel $$(nproc) -- --no-print-directory
+	FASTHASH_EMULATED=$$(ls build/cuda_asan/csrc/emulation/_emulated*.so) \
+		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m pytest tests/emulation
+
 build/cases.bin: $(VENV)/test.stamp $(wildcard tests/*_cases.py) fasthash/ops/reference.py
 	mkdir -p build
 	$(BIN)/python tests/native_cases.py $@
@@ -65,6 +80,9 @@ format: $(VENV)/test.stamp
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/peers.py
+
+bench-gpu: $(VENV)/bench.stamp
+	$(BIN)/python benchmarks/gpu.py
 
 $(VENV)/torch.stamp:
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "fasthash needs Python 3.10 or newer, this is " + sys.version; import venv'

@@ -75,8 +75,15 @@ string(REPLACE ";" " " FASTHASH_CUDA_ARCHS "${CMAKE_CUDA_ARCHITECTURES}")
 add_library(fasthash_cuda STATIC
   csrc/cuda/pack.cu
   csrc/cuda/distance.cu
-  csrc/cuda/table.cu
+  csrc/cuda/matrix_tensor.cu
+  csrc/cuda/table_count.cu
+  csrc/cuda/table_place.cu
   csrc/cuda/select.cu
+  csrc/cuda/topk.cu
+  csrc/cuda/path.cu
+  csrc/cuda/candidates.cu
+  csrc/cuda/filter_popcount.cu
+  csrc/cuda/filter_tensor.cu
   csrc/cuda/count.cu
   csrc/cuda/score.cu)
 target_include_directories(fasthash_cuda PUBLIC csrc/include PRIVATE csrc/cuda)

@@ -11,6 +11,7 @@
 #include "fasthash/count.h"
 #include "fasthash/distance.h"
 #include "fasthash/pack.h"
+#include "fasthash/path.h"
 #include "fasthash/score.h"
 #include "fasthash/select.h"
 
@@ -104,6 +105,15 @@ void bind_cuda(py::module_& m) {
   matrix("hamming_distance", &cuda::hamming_distance);
   matrix("label_overlap", &cuda::label_overlap);
 
+  m.def("set_path", &cuda::set_path, "name"_a);
+  m.def("path", [] { return cuda::name_of(cuda::path()); });
+  m.def(
+      "choose_path",
+      [](int capability, int64_t queries, int64_t database, int64_t bytes, int64_t k) {
+        return cuda::name_of(cuda::choose_path(capability, queries, database, bytes, k));
+      },
+      "capability"_a, "queries"_a, "database"_a, "bytes"_a, "k"_a);
+  m.def("topk_answered", &cuda::topk_answered, "queries"_a, "database"_a, "bytes"_a, "k"_a);
   m.def("topk_workspace", &cuda::topk_workspace, "queries"_a, "database"_a, "bytes"_a, "k"_a);
   m.def(
       "hamming_topk",

@@ -7,7 +7,7 @@ Torch tensors or NumPy arrays go in, the same kind comes out. Methods, training 
 
 from importlib.metadata import version as _version
 
-from fasthash._native import build_info, cpu_levels, set_cpu_level
+from fasthash._native import build_info, cpu_levels, set_cpu_level, set_cuda_path
 from fasthash.index import HammingIndex
 from fasthash.ops import (
     average_precision_counts,
@@ -50,6 +50,7 @@ __all__ = [
     "relevance_histogram",
     "rescore",
     "set_cpu_level",
+    "set_cuda_path",
     "to_faiss",
     "to_sentence_transformers",
     "topk_rescored",

@@ -66,3 +66,32 @@ def set_cpu_level(name: str) -> None:
         _C.set_cpu_level(name)
     except ValueError as error:
         raise ValueError(f"set_cpu_level: name: {error}") from None
+
+
+def set_cuda_path(name: str) -> None:
+    """Sets how searches on CUDA go about it, for all later calls in this process: for benchmarks and tests.
+
+    Results are the same on every path. At start it is "auto", or what `FASTHASH_CUDA_PATH` says.
+
+    Args:
+        name: "auto" (by device, bits, queries, codes and k), "counting" (two scans by popcount), "popcount" (one scan
+            by popcount) or "tensor" (one scan on the b1 tensor cores, for codes of up to 1,024 bits on compute
+            capability 8 and 9). A call that cannot take the path goes on as with "auto".
+
+    Raises:
+        TypeError: name is not a string.
+        ValueError: no such path.
+        RuntimeError: this build has no CUDA kernels.
+
+    >>> import fasthash
+    >>> if fasthash.build_info()["cuda"].startswith("on"):
+    ...     fasthash.set_cuda_path("auto")
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"set_cuda_path: name: expected a string, got {type(name).__name__}")
+    if not hasattr(_C, "cuda"):
+        raise RuntimeError(f"set_cuda_path: this build has no CUDA kernels (CUDA {build_info()['cuda']})")
+    try:
+        getattr(_C, "cuda").set_path(name)  # noqa: B009 (not every build has it, so the stubs do not)
+    except ValueError as error:
+        raise ValueError(f"set_cuda_path: {error}") from None

@@ -43,6 +43,25 @@ struct Exactly {  // keeps a parameter out of template deduction
   using type = T;
 };
 
+#ifndef FASTHASH_EMULATION
+inline void check(const char* op, cudaError_t error) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // reported here; not again by the next caller who asks
+  throw std::runtime_error(std::string(op) + ": " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error));
+}
+#endif
+
+// Lets a kernel's next launch have that much dynamic shared memory. Needed above 48 KB, static arrays included.
+template <class... Params>
+void allow_shared(const char* op, void (*kernel)(Params...), size_t bytes) {
+  const void* function = reinterpret_cast<const void*>(kernel);
+#ifdef FASTHASH_EMULATION
+  emulation::allow_shared(op, function, bytes);
+#else
+  check(op, cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+#endif
+}
+
 // Launches min(blocks, kMaxGrid) blocks; nothing when there are none. Throws std::runtime_error with the op's name and
 // CUDA's name of the error.
 template <class... Params>
@@ -52,15 +71,12 @@ void launch(const char* op, void (*kernel)(Params...), int64_t blocks, int threa
   const dim3 grid(static_cast<unsigned>(std::min(blocks, kMaxGrid)));
 #ifdef FASTHASH_EMULATION
   static_cast<void>(stream);
-  emulation::launch(op, grid, dim3(threads), shared_bytes, [&] { kernel(args...); });
+  emulation::launch(op, reinterpret_cast<const void*>(kernel), grid, dim3(threads), shared_bytes,
+                    [&] { kernel(args...); });
 #else
   void* pointers[] = {&args...};
-  const cudaError_t error = cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, dim3(threads), pointers,
-                                             shared_bytes, reinterpret_cast<cudaStream_t>(stream));
-  if (error != cudaSuccess) {
-    cudaGetLastError();  // reported here; not again by the next caller who asks
-    throw std::runtime_error(std::string(op) + ": " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error));
-  }
+  check(op, cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, dim3(threads), pointers, shared_bytes,
+                             reinterpret_cast<cudaStream_t>(stream)));
 #endif
 }
 

@@ -13,52 +13,88 @@ struct Partial {
 };
 constexpr int64_t kPartialWords = sizeof(Partial) / sizeof(int64_t);
 
+// Sums of the lanes of a warp, for each query of a tile.
+struct LaneSums {
+  double precision[kLanes];
+  int hits[kLanes];
+};
+struct QueryState {
+  int64_t label;
+  int64_t cutoff;
+};
+constexpr int64_t kPrecisionBytes = kMaxWarps * static_cast<int64_t>(sizeof(LaneSums)) + sizeof(QueryState);
+
 // Needs a placed table of two channels, and uses it up: its counts move on with the items. The items of a part are
 // added in index order by lane, the lanes by a tree, the parts (sum_kernel) in order: always the same sum.
-__global__ void __launch_bounds__(kMaxThreads, kMinBlocks)
+template <int kWords>
+__global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
     precision_kernel(Scan scan, Relevance relevance, Table table, int64_t window, Partial* partials) {
   const int lane = lane_index();
-  for_each_part(scan, [&](int64_t query, int64_t part, int64_t begin, int64_t end) {
-    const bool active = query < scan.queries.rows;
-    const Allowed allowed = allowed_rows(scan, query, end);
-    const int64_t cutoff = active ? table.cutoff[query] : -1;
-    const int64_t* starts = table.starts + query * table.bins * 2;
-    int64_t* next = table.counts + (query * scan.parts + part) * table.bins * 2;
-    double sum = 0;
-    int64_t hits = 0;
+  QueryState* states = own_shared<QueryState>(scan);
+  LaneSums* sums = reinterpret_cast<LaneSums*>(states + scan.tile) + warp_index() * scan.tile;
+  int64_t labels[Shape<kWords>::kCodes] = {};
+  for_each_tile<kWords, Xor>(scan, [&](const Tile& tile) {
+    for (int slot = threadIdx.x; slot < tile.queries; slot += blockDim.x) {
+      states[slot] = {query_label(relevance, tile.first + slot), table.cutoff[tile.first + slot]};
+    }
+    for (int slot = 0; slot < tile.queries; ++slot) {
+      sums[slot].precision[lane] = 0;
+      sums[slot].hits[lane] = 0;
+    }
+    __syncthreads();
 
-    scan_part<Xor>(scan, query, begin, end, [&](int64_t row, int distance) {
-      const bool counted = distance <= cutoff && allowed(row);
-      if (!__any_sync(kWholeWarp, counted)) return;
-      const bool relevant = counted && is_relevant(relevance, query, row);
-      const unsigned equals = __match_any_sync(kWholeWarp, counted ? distance : -1);
-      const unsigned relevant_equals = __ballot_sync(kWholeWarp, relevant) & equals;
-      const int leader = __ffs(equals) - 1;
-      int64_t all_before = 0;
-      int64_t relevant_before = 0;
-      if (counted && lane == leader) {
-        all_before = next[2 * distance];
-        relevant_before = next[2 * distance + 1];
-        next[2 * distance] = all_before + __popc(equals);
-        next[2 * distance + 1] = relevant_before + __popc(relevant_equals);
-      }
-      all_before = __shfl_sync(kWholeWarp, all_before, leader);
-      relevant_before = __shfl_sync(kWholeWarp, relevant_before, leader);
-      __syncwarp();  // the next leader of this distance reads what this one wrote
-      if (!relevant) return;
-      const int64_t rank = starts[2 * distance] + all_before + __popc(equals & lanes_below(lane)) + 1;
-      const int64_t hit = starts[2 * distance + 1] + relevant_before + __popc(relevant_equals & lanes_below(lane)) + 1;
-      if (rank <= window) {
-        sum += static_cast<double>(hit) / static_cast<double>(rank);
-        ++hits;
+    const auto begin_step = [&](int64_t first) { load_labels(relevance, first, labels); };
+    scan_tile<kWords, Xor>(scan, tile, begin_step, [&](int slot, int64_t first, const auto& counts) {
+      const int64_t label = states[slot].label;
+      const int cutoff = static_cast<int>(states[slot].cutoff);
+      bool any = false;
+#pragma unroll
+      for (int j = 0; j < Shape<kWords>::kCodes; ++j) any |= counts[j] <= cutoff;
+      if (!__any_sync(kWholeWarp, any)) return;
+
+      const int64_t query = tile.first + slot;
+      const int64_t* starts = table.starts + query * table.bins * 2;
+      int64_t* next = table.counts + (query * scan.parts + tile.part) * table.bins * 2;
+#pragma unroll
+      for (int j = 0; j < Shape<kWords>::kCodes; ++j) {
+        const int distance = counts[j];
+        const bool counted = distance <= cutoff;
+        const bool relevant = counted && is_relevant(relevance, label, labels[j], query, first + j * kLanes + lane);
+        const unsigned equals = __match_any_sync(kWholeWarp, counted ? distance : -1);
+        const unsigned relevant_equals = __ballot_sync(kWholeWarp, relevant) & equals;
+        const int leader = __ffs(equals) - 1;
+        int64_t all_before = 0;
+        int64_t relevant_before = 0;
+        if (counted && lane == leader) {
+          all_before = next[2 * distance];
+          relevant_before = next[2 * distance + 1];
+          next[2 * distance] = all_before + __popc(equals);
+          next[2 * distance + 1] = relevant_before + __popc(relevant_equals);
+        }
+        all_before = __shfl_sync(kWholeWarp, all_before, leader);
+        relevant_before = __shfl_sync(kWholeWarp, relevant_before, leader);
+        __syncwarp();  // the next leader of this distance reads what this one wrote
+        if (!relevant) continue;
+        const int64_t rank = starts[2 * distance] + all_before + __popc(equals & lanes_below(lane)) + 1;
+        const int64_t hit =
+            starts[2 * distance + 1] + relevant_before + __popc(relevant_equals & lanes_below(lane)) + 1;
+        if (rank <= window) {
+          sums[slot].precision[lane] += static_cast<double>(hit) / static_cast<double>(rank);
+          ++sums[slot].hits[lane];
+        }
       }
     });
 
-    for (int delta = kLanes / 2; delta > 0; delta /= 2) {
-      sum += __shfl_down_sync(kWholeWarp, sum, delta);
-      hits += __shfl_down_sync(kWholeWarp, hits, delta);
+    if (tile.part >= scan.parts) return;
+    for (int slot = 0; slot < tile.queries; ++slot) {
+      double sum = sums[slot].precision[lane];
+      int64_t hits = sums[slot].hits[lane];
+      for (int delta = kLanes / 2; delta > 0; delta /= 2) {
+        sum += __shfl_down_sync(kWholeWarp, sum, delta);
+        hits += __shfl_down_sync(kWholeWarp, hits, delta);
+      }
+      if (lane == 0) partials[(tile.first + slot) * scan.parts + tile.part] = {sum, hits};
     }
-    if (active && lane == 0) partials[query * scan.parts + part] = {sum, hits};
   });
 }
 
@@ -78,31 +114,27 @@ __global__ void __launch_bounds__(kMaxThreads)
   }
 }
 
-Scan scan_all(Codes queries, Codes database, Filter filter) {
-  return make_scan(queries, database, filter, count_parts(queries.rows, database.rows, database.rows));
-}
-
 TablePlan plan_precision(int64_t queries, int64_t database, int64_t bytes) {
-  return plan_table(queries, database, 8 * bytes + 1, 2, kPartialWords);
+  return plan_table(queries, database, bytes, 8 * bytes + 1, 2, kPartialWords);
 }
 
 }  // namespace
 
 void hamming_histogram(Codes queries, Codes database, Filter filter, int64_t* out, StreamHandle stream) {
-  const Scan scan = scan_all(queries, database, filter);
+  const Scan scan = make_scan(queries, database, filter);
   count_by_distance("hamming_histogram", scan, nullptr, 8 * queries.bytes + 1, out, 1, stream);
 }
 
 void relevance_histogram(Codes queries, Codes database, Labels labels, Filter filter, int64_t* out,
                          StreamHandle stream) {
-  const Scan scan = scan_all(queries, database, filter);
+  const Scan scan = make_scan(queries, database, filter);
   const Relevance relevance = relevance_of(labels, queries.rows, database.rows);
   count_by_distance("relevance_histogram", scan, &relevance, 8 * queries.bytes + 1, out, 1, stream);
 }
 
 void overlap_histogram(Codes queries, Codes database, Labels labels, int64_t classes, Filter filter, int64_t* out,
                        StreamHandle stream) {
-  const Scan scan = scan_all(queries, database, filter);
+  const Scan scan = make_scan(queries, database, filter);
   const Relevance relevance = relevance_of(labels, queries.rows, database.rows);
   count_by_overlap("overlap_histogram", scan, relevance, 8 * queries.bytes + 1, classes, out, stream);
 }
@@ -118,15 +150,17 @@ void average_precision_counts(Codes queries, Codes database, Labels labels, Filt
   const TablePlan plan = plan_precision(queries.rows, database.rows, queries.bytes);
   for (int64_t first = 0; first < queries.rows; first += plan.group) {
     const int64_t count = std::min(plan.group, queries.rows - first);
-    const Scan scan = make_scan(slice(queries, first, count), database, slice(filter, first), plan.parts);
+    const Scan scan = make_scan(slice(queries, first, count), database, slice(filter, first), nullptr, plan.parts);
     const Relevance relevance = relevance_of(slice(labels, first), count, database.rows);
     const Table table = make_table(plan, count, workspace);
     Partial* partials = reinterpret_cast<Partial*>(table.extra);
     count_by_distance(op, scan, &relevance, plan.bins, table.counts, plan.parts, stream);
-    place(op, table, count, plan.parts, window, stream);
-    const int warps = scan_warps(scan);
-    launch(op, precision_kernel, scan_blocks(scan, warps), warps * kLanes, 0, stream, scan, relevance, table, window,
-           partials);
+    place(op, scan, table, window, stream);
+    const Scan ranked = tiled(scan, max_tile(database.bytes, kPrecisionBytes));
+    with_words(ranked, [&](auto words) {
+      launch(op, precision_kernel<words.value>, scan_blocks(ranked), scan_threads(ranked),
+             scan_bytes(ranked) + ranked.tile * kPrecisionBytes, stream, ranked, relevance, table, window, partials);
+    });
     launch(op, sum_kernel, ceil_div(count, kMaxThreads), kMaxThreads, 0, stream, partials, table.found, count,
            plan.parts, precision_sum + first, hits + first, relevant + first);
   }

@@ -1,163 +1,240 @@
 // The one loop over queries x codes that every kernel family visits: exact bit counts by popcount.
 //
-// A block's warps take one query each and walk one part of the database together, a tile of kTile codes at a time.
-// Tiles are staged in shared memory as whole 64-bit words, zero-padded, so rows of any width and alignment meet the
-// same inner loop: a lane holds the counts of kTile / 32 codes in registers. A warp sees its part in index order, which
-// is what lets results be placed by counting.
+// A block keeps a tile of queries in shared memory, and each of its warps takes a part of the database. A lane holds
+// the words of its own few codes in registers and meets the queries of the tile one after the other, by broadcast:
+//
+//   with_words(scan, [&](auto words) { launch(op, kernel<words>, scan_blocks(scan), ..., scan, ...); });
+//
+//   for_each_tile<kWords, Xor>(scan, [&](const Tile& tile) {          // whole blocks
+//     scan_tile<kWords, Xor>(scan, tile, [&](int slot, int64_t first, const auto& counts) {   // whole warps
+//       // query tile.first + slot; counts[j] belongs to row first + 32 * j + lane
+//     });
+//   });
+//
+// A warp sees the rows of its part in order, 32 * kCodes of them a step, and in each step all queries; that order is
+// what lets results be placed by counting. Rows that a query may not meet (past the end of the part, masked, excluded)
+// count kMissing or more: a visitor that compares counts needs no other test. A function before the visitor, where
+// there is one, is called with `first` when a step begins, for what belongs to rows.
+//
+// Lanes load their rows directly, by the widest load that all row starts allow. Each row is another 16 bytes to 8 KB
+// away, so a load of a warp touches up to 32 lines; but the words of a row serve a whole tile of queries, the rest of
+// a line is met in the L1 cache by the loads that follow, and 32 lines a load take, at 1,024 bits and 64 queries, an
+// eighth of the popcounts' time. Turning rows in shared memory would need that memory, which counts want, and barriers.
 #pragma once
 
-#include "common.cuh"
+#include "bits.cuh"
+#include "scan_plan.cuh"
 
 namespace fasthash::cuda {
 
-constexpr int kTile = 256;           // codes a tile
-constexpr int kDepth = 4;            // words of a code staged at a time
-constexpr int kStride = kDepth + 1;  // odd, so that the lanes of a warp read from different banks
-constexpr int kMaxWarps = 8;
-constexpr int kMaxThreads = kMaxWarps * kLanes;
-constexpr int kMinBlocks = 3;  // on a multiprocessor: leaves registers enough that no scan spills
-
-// Rows of bytes, and the widest load that every row start allows: 8, 4 or 1 bytes.
-struct Rows {
-  const uint8_t* data;
-  int64_t rows;
-  int64_t bytes;
-  int unit;
-};
-
-inline Rows rows_of(const uint8_t* data, int64_t rows, int64_t bytes) {
-  const uint64_t bits = reinterpret_cast<uintptr_t>(data) | static_cast<uint64_t>(bytes);
-  return {data, rows, bytes, bits % 8 == 0 ? 8 : bits % 4 == 0 ? 4 : 1};
-}
-
-__device__ inline int64_t words_of(const Rows& codes) {
-  return (codes.bytes + 7) / 8;
-}
-
-// Bytes 8 * i .. 8 * i + 7 of a row, zero past its end.
-__device__ inline uint64_t load_word(const Rows& codes, int64_t row, int64_t i) {
-  const uint8_t* source = codes.data + row * codes.bytes + 8 * i;
-  const int64_t left = codes.bytes - 8 * i;
-  if (codes.unit == 8) return *reinterpret_cast<const uint64_t*>(source);
-  if (codes.unit == 4) {
-    const uint32_t* halves = reinterpret_cast<const uint32_t*>(source);
-    return left > 4 ? halves[0] | uint64_t{halves[1]} << 32 : halves[0];
-  }
-  uint64_t word = 0;
-  for (int b = 0; b < 8 && b < left; ++b) word |= uint64_t{source[b]} << (8 * b);
-  return word;
-}
-
-// What a launch scans. The split into parts follows from the sizes alone, never from the device.
-struct Scan {
-  Rows queries;
-  Rows database;
-  Filter filter;
-  int64_t parts;
-  int64_t part_rows;
-};
-
-constexpr int64_t kMinPartRows = 4 * kTile;         // below this, a part's own costs show
-constexpr int64_t kMaxPartRows = int64_t{1} << 31;  // a part is counted in 32 bits
-constexpr int64_t kWantedWarps = 8192;              // what fills a large device
-
-// How finely the database is split: into enough parts to fill a device, but, memory allowing no more, `max_parts`.
-inline int64_t count_parts(int64_t queries, int64_t database, int64_t max_parts) {
-  const int64_t wanted = std::min(ceil_div(kWantedWarps, std::max<int64_t>(queries, 1)), max_parts);
-  const int64_t least = std::max<int64_t>(ceil_div(database, kMaxPartRows), 1);
-  return std::max(std::min(wanted, ceil_div(database, kMinPartRows)), least);
-}
-
-inline Scan make_scan(Codes queries, Codes database, Filter filter, int64_t parts) {
-  return {rows_of(queries.data, queries.rows, queries.bytes), rows_of(database.data, database.rows, database.bytes),
-          filter, parts, ceil_div(database.rows, parts)};
-}
-
-// Warps of a block: no more than there are queries.
-inline int scan_warps(const Scan& scan, int64_t most = kMaxWarps) {
-  return static_cast<int>(std::max<int64_t>(std::min(scan.queries.rows, most), 1));
-}
-inline int64_t scan_blocks(const Scan& scan, int warps) {
-  return ceil_div(scan.queries.rows, warps) * scan.parts;
-}
-
-// Whether a query may meet a row: the row exists, is not masked, and is not the query's own.
-struct Allowed {
+// A tile of queries and the part of the calling warp: empty (begin = end) where there are more warps than parts.
+struct Tile {
+  int64_t first;
+  int queries;
+  int64_t part;
+  int64_t begin;
   int64_t end;
-  const uint8_t* mask;
-  int64_t excluded;
-
-  __device__ bool operator()(int64_t row) const {
-    return row < end && row != excluded && (mask == nullptr || mask[row] != 0);
-  }
 };
 
-struct Xor {
-  __device__ uint64_t operator()(uint64_t a, uint64_t b) const { return a ^ b; }
-};
-struct And {
-  __device__ uint64_t operator()(uint64_t a, uint64_t b) const { return a & b; }
-};
+template <class T>
+__device__ T* own_shared(const Scan& scan) {
+  return reinterpret_cast<T*>(dynamic_shared<unsigned char>() + scan_bytes(scan));
+}
 
-// One part for the queries of the block: calls visit(row, count) with whole warps, 32 consecutive rows a call, the last
-// of which may lie past `end`. A warp with no query (`query` past the last) only helps to stage.
-template <class Combine, class Visit>
-__device__ void scan_part(const Scan& scan, int64_t query, int64_t begin, int64_t end, Visit visit) {
-  FASTHASH_SHARED(uint64_t, tile, kTile* kStride);
-  FASTHASH_SHARED(uint64_t, query_words, kMaxWarps* kDepth);
-  const int lane = lane_index();
-  const int warp = warp_index();
-  const bool active = query < scan.queries.rows;
-  const int64_t words = words_of(scan.database);
-
-  for (int64_t first = begin; first < end; first += kTile) {
-    int counts[kTile / kLanes] = {};
-    for (int64_t word = 0; word < words; word += kDepth) {
-      const int depth = static_cast<int>(words - word < kDepth ? words - word : kDepth);
-      __syncthreads();  // all have read what is overwritten now
-      for (int code = threadIdx.x; code < kTile; code += blockDim.x) {
-        const int64_t row = first + code;
-        for (int d = 0; d < depth; ++d) {
-          tile[code * kStride + d] = row < end ? load_word(scan.database, row, word + d) : 0;
-        }
-      }
-      if (lane < depth) {
-        query_words[warp * kDepth + lane] = active ? load_word(scan.queries, query, word + lane) : 0;
-      }
-      __syncthreads();
-      for (int d = 0; d < depth; ++d) {
-        const uint64_t query_word = query_words[warp * kDepth + d];
+// Rows of a step, `left` of them from row `first` on: the words of a lane's codes, first + 32 * j + lane, from word
+// `word` on. Past the last row, those of the last row.
+template <int kUnit, int kCodes, int kBlocks, int kBlock>
+__device__ void load_codes_by(const Scan& scan, int64_t first, int left, int word,
+                              uint32_t (&codes)[kCodes][kBlocks][kBlock]) {
+  constexpr int kWidest = kUnit < 4 * kBlock ? kUnit : 4 * kBlock;
+  const uint8_t* start = scan.database.data + first * scan.database.bytes + 4 * word;
+  const int bytes = static_cast<int>(scan.database.bytes);
 #pragma unroll
-        for (int j = 0; j < kTile / kLanes; ++j) {
-          counts[j] += __popcll(Combine{}(query_word, tile[(j * kLanes + lane) * kStride + d]));
-        }
-      }
+  for (int j = 0; j < kCodes; ++j) {
+    const uint8_t* row = start + min(j * kLanes + lane_index(), left - 1) * bytes;
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+      const int before = b * 4 * kBlock;
+      load_words<kWidest>(row + before, bytes - 4 * word - before, codes[j][b]);
     }
-    if (!active) continue;
+  }
+}
+template <class Combine, bool kChunk, int kCodes, int kBlocks, int kBlock>
+__device__ void load_codes(const Scan& scan, int64_t first, int left, int word,
+                           uint32_t (&codes)[kCodes][kBlocks][kBlock]) {
+  constexpr bool kByBytes = kChunk || kBlock < 8;  // others go by chunks, see make_scan
+  if (kBlock >= 4 && scan.database.unit == 16) {
+    load_codes_by<16>(scan, first, left, word, codes);
+  } else if (kBlock >= 2 && scan.database.unit >= 8) {
+    load_codes_by<8>(scan, first, left, word, codes);
+  } else if (!kByBytes || scan.database.unit >= 4) {
+    load_codes_by<4>(scan, first, left, word, codes);
+  } else if constexpr (kByBytes) {
+    load_codes_by<1>(scan, first, left, word, codes);
+  }
 #pragma unroll
-    for (int j = 0; j < kTile / kLanes; ++j) {
-      if (first + j * kLanes < end) visit(first + j * kLanes + lane, counts[j]);
+  for (int j = 0; j < kCodes; ++j) {
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) Combine::prepare(codes[j][b]);
+  }
+}
+
+// Ones of query and code, for the codes of a lane: adds to counts.
+template <class Combine, int kCodes, int kBlocks, int kBlock>
+__device__ void add_counts(const uint32_t* query, const uint32_t (&codes)[kCodes][kBlocks][kBlock],
+                           int (&counts)[kCodes]) {
+  constexpr int kAtOnce = kBlock < 4 ? kBlock : 4;
+#pragma unroll
+  for (int b = 0; b < kBlocks; ++b) {
+    uint32_t words[kBlock];
+#pragma unroll
+    for (int i = 0; i < kBlock; i += kAtOnce) {
+      const Words<kAtOnce> loaded = *reinterpret_cast<const Words<kAtOnce>*>(query + b * kBlock + i);
+#pragma unroll
+      for (int w = 0; w < kAtOnce; ++w) words[i + w] = loaded.word[w];
+    }
+#pragma unroll
+    for (int j = 0; j < kCodes; ++j) counts[j] = Combine::count(words, codes[j][b], counts[j]);
+  }
+}
+
+// 0 for rows that exist and are not masked.
+template <int kCodes>
+__device__ void start_counts(const Scan& scan, int64_t first, int left, int (&counts)[kCodes]) {
+  const uint8_t* mask = scan.filter.mask == nullptr ? nullptr : scan.filter.mask + first;
+#pragma unroll
+  for (int j = 0; j < kCodes; ++j) {
+    const int row = j * kLanes + lane_index();
+    counts[j] = row < left && (mask == nullptr || mask[row] != 0) ? 0 : kMissing;
+  }
+}
+
+template <int kCodes>
+__device__ void leave_out_excluded(const Scan& scan, int slot, int64_t first, int (&counts)[kCodes]) {
+  if (scan.filter.exclude == nullptr) return;
+  const int64_t* excluded = reinterpret_cast<const int64_t*>(dynamic_shared<unsigned char>() + query_bytes(scan));
+  const int64_t away = excluded[slot] - first;
+  if (away < 0 || away >= kCodes * kLanes) return;
+  const int own = static_cast<int>(away) - lane_index();
+#pragma unroll
+  for (int j = 0; j < kCodes; ++j) {
+    if (own == j * kLanes) counts[j] = kMissing;
+  }
+}
+
+template <int kWords, class Combine, class BeginStep, class Visit>
+__device__ void scan_tile(const Scan& scan, const Tile& tile, BeginStep begin_step, Visit visit) {
+  using Its = Shape<kWords>;
+  constexpr int kCodes = Its::kCodes;
+  const uint32_t* queries = dynamic_shared<uint32_t>();
+
+  for (int64_t first = tile.begin; first < tile.end; first += Its::kStep) {
+    const int left = static_cast<int>(min(tile.end - first, int64_t{Its::kStep}));
+    int starts[kCodes];
+    start_counts(scan, first, left, starts);
+    begin_step(first);
+    if constexpr (kWords != kChunked) {
+      uint32_t codes[kCodes][kWords / Its::kBlock][Its::kBlock];
+      load_codes<Combine, false>(scan, first, left, 0, codes);
+#pragma unroll 1
+      for (int slot = 0; slot < tile.queries; ++slot) {
+        int counts[kCodes];
+#pragma unroll
+        for (int j = 0; j < kCodes; ++j) counts[j] = starts[j];
+        add_counts<Combine>(queries + slot * kWords, codes, counts);
+        leave_out_excluded(scan, slot, first, counts);
+        visit(slot, first, counts);
+      }
+    } else {
+      int counts[kChunkedQueries][kCodes];
+#pragma unroll
+      for (int slot = 0; slot < kChunkedQueries; ++slot) {
+#pragma unroll
+        for (int j = 0; j < kCodes; ++j) counts[slot][j] = starts[j];
+      }
+      for (int word = 0; word < scan.padded_words; word += Its::kBlock) {
+        uint32_t codes[kCodes][1][Its::kBlock];
+        load_codes<Combine, true>(scan, first, left, word, codes);
+#pragma unroll
+        for (int slot = 0; slot < kChunkedQueries; ++slot) {
+          if (slot < tile.queries) add_counts<Combine>(queries + slot * scan.padded_words + word, codes, counts[slot]);
+        }
+      }
+      // The counts move down by a place, since registers have no index: one copy of the visitor serves all.
+#pragma unroll 1
+      for (int slot = 0; slot < tile.queries; ++slot) {
+        leave_out_excluded(scan, slot, first, counts[0]);
+        visit(slot, first, counts[0]);
+#pragma unroll
+        for (int next = 1; next < kChunkedQueries; ++next) {
+#pragma unroll
+          for (int j = 0; j < kCodes; ++j) counts[next - 1][j] = counts[next][j];
+        }
+      }
     }
   }
 }
 
-// All work of the block: calls body(query, part, begin, end) with whole blocks; `query` differs from warp to warp and
-// may lie past the last.
-template <class Body>
-__device__ void for_each_part(const Scan& scan, Body body) {
+template <int kWords, class Combine, class Visit>
+__device__ void scan_tile(const Scan& scan, const Tile& tile, Visit visit) {
+  scan_tile<kWords, Combine>(scan, tile, [](int64_t) {}, visit);
+}
+
+// Query words, prepared, and excluded rows of a tile to shared memory; by the whole block.
+template <int kWords, class Combine>
+__device__ void stage_queries(const Scan& scan, const Tile& tile) {
+  constexpr int kBlock = Shape<kWords>::kBlock;
+  uint32_t* staged = dynamic_shared<uint32_t>();
+  const int blocks = scan.padded_words / kBlock;
+  for (int i = threadIdx.x; i < tile.queries * blocks; i += blockDim.x) {
+    const int before = i % blocks * 4 * kBlock;
+    const uint8_t* source = scan.queries.data + (tile.first + i / blocks) * scan.queries.bytes + before;
+    const int left = static_cast<int>(scan.queries.bytes) - before;
+    uint32_t words[kBlock];
+    if (scan.queries.unit >= 4) {
+      load_words<4>(source, left, words);
+    } else {
+      load_words<1>(source, left, words);
+    }
+    Combine::prepare(words);
+#pragma unroll
+    for (int w = 0; w < kBlock; ++w) staged[i * kBlock + w] = words[w];
+  }
+  if (scan.filter.exclude == nullptr) return;
+  int64_t* excluded = reinterpret_cast<int64_t*>(dynamic_shared<unsigned char>() + query_bytes(scan));
+  for (int i = threadIdx.x; i < tile.queries; i += blockDim.x) excluded[i] = scan.filter.exclude[tile.first + i];
+}
+
+__device__ inline bool is_answered(const Scan& scan, int64_t query) {
+  return scan.answered != nullptr && scan.answered[query] != 0;
+}
+
+__device__ inline bool all_answered(const Scan& scan, const Tile& tile) {
+  if (scan.answered == nullptr) return false;
+  bool open = false;
+  for (int i = lane_index(); i < tile.queries; i += kLanes) open |= !is_answered(scan, tile.first + i);
+  return !__any_sync(kWholeWarp, open);
+}
+
+// All work of the block: calls body(tile) with whole blocks, the queries of the tile in place.
+template <int kWords, class Combine, class Body>
+__device__ void for_each_tile(const Scan& scan, Body body) {
+  const int64_t tiles = (scan.queries.rows + scan.tile - 1) / scan.tile;
   const int64_t warps = blockDim.x / kLanes;
-  const int64_t tiles = (scan.queries.rows + warps - 1) / warps;
-  for (int64_t job = blockIdx.x; job < tiles * scan.parts; job += gridDim.x) {
-    const int64_t part = job / tiles;  // neighbours share a part, hence the cache
-    const int64_t begin = part * scan.part_rows;
-    const int64_t end = begin + scan.part_rows < scan.database.rows ? begin + scan.part_rows : scan.database.rows;
-    body(job % tiles * warps + warp_index(), part, begin, end);
+  const int64_t shares = (scan.parts + warps - 1) / warps;
+  for (int64_t job = blockIdx.x; job < tiles * shares; job += gridDim.x) {
+    Tile tile;
+    tile.first = job % tiles * scan.tile;  // neighbours share parts, hence the cache
+    tile.queries = static_cast<int>(min(int64_t{scan.tile}, scan.queries.rows - tile.first));
+    tile.part = job / tiles * warps + warp_index();
+    tile.begin = min(tile.part * scan.part_rows, scan.database.rows);
+    tile.end = min(tile.begin + scan.part_rows, scan.database.rows);
+    if (all_answered(scan, tile)) continue;
+    __syncthreads();  // all have left the tile before
+    stage_queries<kWords, Combine>(scan, tile);
+    __syncthreads();
+    body(tile);
   }
-}
-
-__device__ inline Allowed allowed_rows(const Scan& scan, int64_t query, int64_t end) {
-  const bool excludes = scan.filter.exclude != nullptr && query < scan.queries.rows;
-  return {end, scan.filter.mask, excludes ? scan.filter.exclude[query] : kNoIndex};
 }
 
 }  // namespace fasthash::cuda

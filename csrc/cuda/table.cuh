@@ -22,7 +22,8 @@ struct TablePlan {
 };
 
 // Splits so that the workspace keeps to kTableWords, where one query and part do.
-TablePlan plan_table(int64_t queries, int64_t database, int64_t bins, int64_t channels, int64_t extra = 0);
+TablePlan plan_table(int64_t queries, int64_t database, int64_t bytes, int64_t bins, int64_t channels,
+                     int64_t extra = 0);
 
 struct Table {
   int64_t bins;
@@ -36,8 +37,8 @@ struct Table {
 
 Table make_table(const TablePlan& plan, int64_t queries, void* workspace);
 
-// out (queries, out_parts, bins, channels): zeroed, then the allowed codes at each distance below `bins`. `relevance`
-// null = one channel. out_parts: scan.parts, or 1 to add up all parts.
+// out (queries, out_parts, bins, channels): the allowed codes at each distance below `bins`. `relevance` null = one
+// channel. out_parts: scan.parts, or 1 to add up all parts. Nothing for answered queries.
 void count_by_distance(const char* op, const Scan& scan, const Relevance* relevance, int64_t bins, int64_t* out,
                        int64_t out_parts, StreamHandle stream);
 
@@ -45,8 +46,8 @@ void count_by_distance(const char* op, const Scan& scan, const Relevance* releva
 void count_by_overlap(const char* op, const Scan& scan, const Relevance& relevance, int64_t bins, int64_t classes,
                       int64_t* out, StreamHandle stream);
 
-// Turns the counts of a table into places; only those below `limit` matter.
-void place(const char* op, const Table& table, int64_t queries, int64_t parts, int64_t limit, StreamHandle stream);
+// Turns the counts of a table into places; only those below `limit` matter. Leaves answered queries out.
+void place(const char* op, const Scan& scan, const Table& table, int64_t limit, StreamHandle stream);
 
 // The part of a call that one table holds: queries first .. first + count - 1 and all that belongs to them.
 inline Codes slice(Codes codes, int64_t first, int64_t count) {

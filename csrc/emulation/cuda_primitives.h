@@ -8,31 +8,40 @@
 namespace fasthash::emulation::primitives {
 
 inline void __syncthreads(Where where = Where::current()) {
-  barrier(where);
+  barrier("__syncthreads", true, where);
+}
+inline int __syncthreads_count(int predicate, Where where = Where::current()) {
+  return barrier("__syncthreads_count", predicate != 0, where);
+}
+inline int __syncthreads_or(int predicate, Where where = Where::current()) {
+  return barrier("__syncthreads_or", predicate != 0, where) != 0;
+}
+inline int __syncthreads_and(int predicate, Where where = Where::current()) {
+  return barrier("__syncthreads_and", predicate == 0, where) == 0;
 }
 inline void __syncwarp(unsigned mask = 0xffffffffu, Where where = Where::current()) {
-  meet("__syncwarp", mask, 0, where);
+  sync_warp(mask, where);
 }
 
 // Votes.
 
 inline unsigned __ballot_sync(unsigned mask, int predicate, Where where = Where::current()) {
-  const auto lanes = meet("__ballot_sync", mask, predicate != 0, where);
+  const Lanes& lanes = meet("__ballot_sync", mask, predicate != 0, where);
   unsigned result = 0;
   for (int i = 0; i < 32; ++i) result |= static_cast<unsigned>(lanes[i]) << i;
   return result;
 }
 inline int __any_sync(unsigned mask, int predicate, Where where = Where::current()) {
-  const auto lanes = meet("__any_sync", mask, predicate != 0, where);
+  const Lanes& lanes = meet("__any_sync", mask, predicate != 0, where);
   return std::any_of(lanes.begin(), lanes.end(), [](uint64_t lane) { return lane != 0; });
 }
 inline int __all_sync(unsigned mask, int predicate, Where where = Where::current()) {
-  const auto lanes = meet("__all_sync", mask, predicate == 0, where);
+  const Lanes& lanes = meet("__all_sync", mask, predicate == 0, where);
   return std::none_of(lanes.begin(), lanes.end(), [](uint64_t lane) { return lane != 0; });
 }
 template <class T>
 unsigned __match_any_sync(unsigned mask, T value, Where where = Where::current()) {
-  const auto lanes = meet("__match_any_sync", mask, to_bits(value), where);
+  const Lanes& lanes = meet("__match_any_sync", mask, to_bits(value), where);
   unsigned result = 0;
   for (int i = 0; i < 32; ++i) {
     if (mask >> i & 1 && lanes[i] == to_bits(value)) result |= 1u << i;
@@ -88,41 +97,31 @@ inline unsigned __reduce_or_sync(unsigned mask, unsigned value, Where where = Wh
 
 // Atomics: threads run one at a time. Each returns the old value.
 
-template <class T>
-T atomicAdd(T* address, std::type_identity_t<T> value) {
+template <class T, class Change>
+FASTHASH_UNSEEN T change_atomically(T* address, Change change) {
+  see(address, sizeof(T), Access::kAtomic);
   const T old = *address;
-  *address = old + value;
+  *address = change(old);
   return old;
 }
-template <class T>
-T atomicMin(T* address, std::type_identity_t<T> value) {
-  const T old = *address;
-  *address = min(old, value);
-  return old;
-}
-template <class T>
-T atomicMax(T* address, std::type_identity_t<T> value) {
-  const T old = *address;
-  *address = max(old, value);
-  return old;
-}
-template <class T>
-T atomicOr(T* address, std::type_identity_t<T> value) {
-  const T old = *address;
-  *address = old | value;
-  return old;
-}
-template <class T>
-T atomicExch(T* address, std::type_identity_t<T> value) {
-  const T old = *address;
-  *address = value;
-  return old;
-}
+#define FASTHASH_ATOMIC(name, result)                                          \
+  template <class T>                                                           \
+  T name(T* address, std::type_identity_t<T> value) {                          \
+    return change_atomically(address, [value](T old) -> T { return result; }); \
+  }
+FASTHASH_ATOMIC(atomicAdd, old + value)
+FASTHASH_ATOMIC(atomicSub, old - value)
+FASTHASH_ATOMIC(atomicMin, min(old, value))
+FASTHASH_ATOMIC(atomicMax, max(old, value))
+FASTHASH_ATOMIC(atomicAnd, old& value)
+FASTHASH_ATOMIC(atomicOr, old | value)
+FASTHASH_ATOMIC(atomicXor, old ^ value)
+FASTHASH_ATOMIC(atomicExch, value)
+FASTHASH_ATOMIC(atomicInc, old >= value ? 0 : old + 1)
+#undef FASTHASH_ATOMIC
 template <class T>
 T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
-  const T old = *address;
-  if (old == expected) *address = value;
-  return old;
+  return change_atomically(address, [=](T old) { return old == expected ? value : old; });
 }
 
 // Bits.

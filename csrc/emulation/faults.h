@@ -1,18 +1,20 @@
-// Launches of the kernels with planted faults; out has 64 places. See faults.cu.
+// Kernels with planted faults, which show that the emulation sees them. See faults.cu.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace fasthash::emulation {
 
-void neighbour(int32_t* out, bool with_barrier);
-void async_neighbour(int32_t* out, bool with_wait);
+// Writes 0, 1, .. 63 to `out` when cured.
+struct PlantedFault {
+  const char* name;
+  void (*run)(const char* name, int32_t* out, bool cured);
+};
+std::vector<PlantedFault> planted_faults();
+
+// Each of 16 threads copies its four places of `out` to shared memory in three groups, 4 bytes, then 4, then 8, of
+// which `count` are read; waits for all but `pending` groups; and copies back.
 void async_groups(int32_t* out, int pending, int count);
-void async_outside(int32_t* out);
-void divergent_barrier(int32_t* out);
-void missed_barrier(int32_t* out);
-void exited_lane(int32_t* out);
-void outside_lane(int32_t* out);
-void unwritten(int32_t* out);
 
 }  // namespace fasthash::emulation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -33,8 +34,9 @@ def _package_file(pattern: str) -> Path | None:
 
 @pytest.fixture(scope="session")
 def emulated() -> ModuleType:
-    """The module fasthash._emulated."""
-    file = _package_file("_emulated*.so")
+    """The module fasthash._emulated, or another build of it, which FASTHASH_EMULATED names."""
+    named = os.environ.get("FASTHASH_EMULATED")
+    file = Path(named) if named else _package_file("_emulated*.so")
     if file is None:
         pytest.skip("fasthash._emulated is not built; configure with -DFASTHASH_EMULATION=ON")
     return _load("_emulated", file)

@@ -156,6 +156,7 @@ CASES = [
     # levels
     (lambda: fasthash.set_cpu_level("mmx"), ValueError, r"set_cpu_level: name: .*scalar.*got 'mmx'"),
     (lambda: fasthash.set_cpu_level(2), TypeError, "set_cpu_level: name: expected a string, got int"),
+    (lambda: fasthash.set_cuda_path(2), TypeError, "set_cuda_path: name: expected a string, got int"),
 ]
 
 
