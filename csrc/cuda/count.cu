@@ -136,13 +136,14 @@ void sum_precision(const char* op, const Scan& scan, const Relevance& relevance,
   const bool in_table = tile_room(bytes, precision_bytes(table.bins, warps)) < 1;
   if (in_table) warps = kMaxWarps;
   const int64_t own_bytes = precision_bytes(in_table ? 0 : table.bins, warps);
-  const Scan ranked = tiled(in_table ? by_chunks(scan) : scan, max_tile(bytes, own_bytes), warps);
+  constexpr int kMost = 16;  // longer codes leave room for few queries, as chunks do
+  const Scan ranked = tiled(in_table ? by_chunks(scan) : compiled_for<kMost>(scan), max_tile(bytes, own_bytes), warps);
   const auto launch_as = [&](auto kernel) {
     launch(op, kernel, scan_blocks(ranked), scan_threads(ranked), scan_bytes(ranked) + ranked.tile * own_bytes, stream,
            ranked, relevance, table, window, partials);
   };
   if (in_table) return launch_as(precision_kernel<kChunked, true>);
-  with_words(ranked, [&](auto words) { launch_as(precision_kernel<words.value, false>); });
+  with_words<kMost>(ranked, [&](auto words) { launch_as(precision_kernel<words.value, false>); });
 }
 
 __global__ void __launch_bounds__(kMaxThreads)
