@@ -5,7 +5,7 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc cmake -type f)
 
-.PHONY: demo test soak test-asan test-neon neon-tools test-cuda-asan test-gpu gpu-sanitize cuda-archs lint format bench clean help
+.PHONY: demo test soak test-asan test-neon neon-tools test-cuda-asan test-gpu gpu-sanitize cuda-archs lint format bench bench-gpu clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on real digits, search, report (about five minutes, most of it the install)"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make format  put Python and C++ sources into shape"
 	@echo "make bench   this machine's ceilings, and fasthash beside FAISS and others (about 20 minutes)"
+	@echo "make bench-gpu  this GPU's ceilings, and fasthash beside torch and others on it (about 8 minutes)"
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH=$(TORCH)"
 
 demo: $(VENV)/demo.stamp
@@ -82,15 +83,18 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'benchmarks/*.cpp')
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'benchmarks/*.cpp' 'benchmarks/*.cu')
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'benchmarks/*.cpp')
+	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'benchmarks/*.cpp' 'benchmarks/*.cu')
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/peers.py
+
+bench-gpu: $(VENV)/bench.stamp
+	$(BIN)/python benchmarks/gpu.py
 
 $(VENV)/torch.stamp:
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "fasthash needs Python 3.10 or newer, this is " + sys.version; import venv'

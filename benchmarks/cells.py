@@ -13,7 +13,7 @@ Groups, in the order in which they run:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -143,13 +143,17 @@ def cells(groups: tuple[str, ...], sizes: Sizes) -> list[Cell]:
         "star": _star,
         "grid": _grid,
     }
-    chosen = {}
-    for group in GROUPS:
-        if group in groups and group in makers:
-            for cell in makers[group]():
-                for sized in sizes.applied(cell):
-                    chosen.setdefault(replace(sized, group=""), sized)
-    return list(chosen.values())
+    return chosen({group: makers[group] for group in makers if group in groups}, sizes)
+
+
+def chosen(makers: dict[str, Callable[[], Iterator[Cell]]], sizes: Sizes) -> list[Cell]:
+    """The cells that these make, with sizes applied, none twice."""
+    found: dict[Cell, Cell] = {}
+    for maker in makers.values():
+        for cell in maker():
+            for sized in sizes.applied(cell):
+                found.setdefault(replace(sized, group=""), sized)
+    return list(found.values())
 
 
 def real_path(name: str) -> Path:

@@ -31,7 +31,7 @@ MOST_ADDED = 10_000_000  # codes that are added block by block
 
 def added(codes: np.ndarray) -> HammingIndex:
     """An index, filled block by block."""
-    index = HammingIndex(8 * codes.shape[1])
+    index = HammingIndex(8 * codes.shape[1], multi_index="never")
     for first in range(0, len(codes), BLOCK):
         index.add(codes[first : first + BLOCK])
     return index
@@ -43,7 +43,7 @@ def measure(codes: np.ndarray, repeats: int, folder: Path) -> dict[str, list[flo
     if len(codes) <= MOST_ADDED:
         calls = {"plain copy": lambda: codes.copy(), "add, blocks of 100,000": lambda: added(codes)}
         seconds |= take_turns(calls, repeats)
-    index = HammingIndex(8 * codes.shape[1])
+    index = HammingIndex(8 * codes.shape[1], multi_index="never")
     index.add(codes)
     rng = np.random.default_rng(1)
     for count in QUERIES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,30 +32,30 @@ class Budget:
 
 
 class Estimates:
-    """Seconds of a call, from what has been run: the largest cell of the same kind, else a small one made for it."""
+    """Seconds of a call, from what has been run: the largest cell of the same kind, else a small one made for it.
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    trial: seconds of a contestant in a cell; small: the small cell of one.
+    """
+
+    def __init__(self, trial: Callable[[Any, Cell], float], small: Callable[[Cell], Cell] = Cell.smaller) -> None:
+        self._trial, self._small = trial, small
         self._known: dict[tuple[Any, ...], tuple[int, float]] = {}
 
-    def seconds(self, contestant: Contestant, cell: Cell) -> float:
+    def seconds(self, contestant: Any, cell: Cell) -> float:
         key = self._key(contestant, cell)
         if key not in self._known:
-            small = cell.smaller()
-            arrays = inputs(small)
-            call = contestant.start(small, arrays, self._threads)
-            call()
-            self.note(contestant, small, seconds_of(call))
+            small = self._small(cell)
+            self.note(contestant, small, self._trial(contestant, small))
         size, seconds = self._known[key]
         return seconds * cell.size / size
 
-    def note(self, contestant: Contestant, cell: Cell, seconds: float) -> None:
+    def note(self, contestant: Any, cell: Cell, seconds: float) -> None:
         key = self._key(contestant, cell)
         if key not in self._known or self._known[key][0] <= cell.size:
             self._known[key] = (cell.size, seconds)
 
     @staticmethod
-    def _key(contestant: Contestant, cell: Cell) -> tuple[Any, ...]:
+    def _key(contestant: Any, cell: Cell) -> tuple[Any, ...]:
         return contestant.name, cell.op, cell.data, cell.bits, cell.k
 
 
@@ -65,7 +66,7 @@ class Runner:
         self, budget: Budget, threads: int, repeats: int, peers: list[str] | None, loops: Loops | None
     ) -> None:
         self.budget, self.threads, self.repeats, self.peers, self.loops = budget, threads, repeats, peers, loops
-        self.estimates = Estimates(threads)
+        self.estimates = Estimates(self._trial)
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """The cell, and for each contestant its seconds or the reason why it has none."""
@@ -81,6 +82,11 @@ class Runner:
             for contestant in taking_part:
                 self.estimates.note(contestant, cell, outcome[contestant.name]["median"])
         return {**asdict(cell), "contestants": outcome}
+
+    def _trial(self, contestant: Contestant, cell: Cell) -> float:
+        call = contestant.start(cell, inputs(cell), self.threads)
+        call()
+        return seconds_of(call)
 
     def _wanted(self, contestant: Contestant) -> bool:
         return self.peers is None or any(contestant.name.startswith(name) for name in self.peers)

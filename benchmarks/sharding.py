@@ -35,7 +35,7 @@ def work(options: argparse.Namespace) -> None:
     rows = []
     for count in options.codes:
         first, last = count * rank // ranks, count * (rank + 1) // ranks
-        local = HammingIndex(64)
+        local = HammingIndex(64, multi_index="never")
         local.add(np.frombuffer(np.random.default_rng(rank).bytes(8 * (last - first)), np.uint8).reshape(-1, 8))
         index = ShardedIndex(local)
         for queries in options.queries:

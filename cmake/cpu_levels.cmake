@@ -8,6 +8,7 @@ add_library(fasthash_cpu STATIC
   csrc/cpu/distance.cpp
   csrc/cpu/topk.cpp
   csrc/cpu/distinct.cpp
+  csrc/cpu/multi_index.cpp
   csrc/cpu/range.cpp
   csrc/cpu/range_padded.cpp
   csrc/cpu/slices.cpp

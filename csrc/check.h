@@ -31,6 +31,10 @@ class Check {
   void at_least(const char* name, int64_t value, int64_t least) const {
     if (value < least) refuse(name, "at least " + std::to_string(least), std::to_string(value));
   }
+  void range(const char* name, int64_t value, int64_t least, int64_t most) const {
+    if (value >= least && value <= most) return;
+    refuse(name, std::to_string(least) + " to " + std::to_string(most), std::to_string(value));
+  }
   void address(const char* name, Address address, bool needed) const {
     if (needed && address == 0) refuse(name, "an address", "null");
   }

@@ -6,6 +6,7 @@
 #include "cpu/dispatch.h"
 #include "fasthash/count.h"
 #include "fasthash/distance.h"
+#include "fasthash/multi_index.h"
 #include "fasthash/pack.h"
 #include "fasthash/score.h"
 #include "fasthash/select.h"
@@ -167,6 +168,84 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
       },
       "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "radius"_a,
       "capacity"_a, "mask"_a, "exclude"_a, "counts"_a, "distances"_a, "indices"_a, "threads"_a, NoGil());
+
+  m.def(
+      "scan_cost",
+      [](int64_t queries, int64_t rows, int64_t bytes, int threads) {
+        Check("scan_cost").threads(threads);
+        return cpu::scan_cost(queries, rows, bytes, threads);
+      },
+      "queries"_a, "rows"_a, "bytes"_a, "threads"_a);
+  m.def(
+      "making_cost",
+      [](int64_t rows, int64_t bits, int threads) {
+        const Check check("making_cost");
+        check.range("rows", rows, 0, cpu::MultiIndex::kMostRows);
+        check.range("bits", bits, 1, cpu::MultiIndex::kMostBits);
+        check.threads(threads);
+        return cpu::making_cost(rows, bits, threads);
+      },
+      "rows"_a, "bits"_a, "threads"_a);
+  m.def(
+      "walk_costs",
+      [](int64_t rows, int64_t bits) {
+        const Check check("walk_costs");
+        check.range("rows", rows, 0, cpu::MultiIndex::kMostRows);
+        check.range("bits", bits, 1, cpu::MultiIndex::kMostBits);
+        py::list costs;
+        for (const double cost : cpu::walk_costs(rows, bits)) costs.append(cost);
+        return costs;
+      },
+      "rows"_a, "bits"_a);
+  py::class_<cpu::MultiIndex>(m, "MultiIndex")
+      .def(py::init([](Address database, int64_t database_rows, int64_t database_bytes, int64_t bits, int threads) {
+             const Check check("MultiIndex");
+             const Codes codes = check.codes("database", database, database_rows, database_bytes);
+             check.range("database rows", database_rows, 0, cpu::MultiIndex::kMostRows);
+             check.range("bits", bits, 1, cpu::MultiIndex::kMostBits);
+             check.range("database bytes", database_bytes, (bits + 7) / 8, (bits + 7) / 8);
+             check.threads(threads);
+             const py::gil_scoped_release release;  // not NoGil, for the object is registered before that would end
+             return std::make_unique<cpu::MultiIndex>(codes, bits, threads);
+           }),
+           "database"_a, "database_rows"_a, "database_bytes"_a, "bits"_a, "threads"_a)
+      .def("bytes", &cpu::MultiIndex::bytes)
+      .def("parts", [](const cpu::MultiIndex& self) { return self.parts().size(); })
+      .def(
+          "topk",
+          [](const cpu::MultiIndex& self, Address queries, int64_t query_rows, int64_t query_bytes, Address database,
+             int64_t database_rows, int64_t database_bytes, int64_t k, Address mask, double patience, Address distances,
+             Address indices, int threads) {
+            const Check check("MultiIndex.topk");
+            const Sides s =
+                check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, 0);
+            check.range("database rows", database_rows, self.rows(), self.rows());
+            check.range("database bytes", database_bytes, self.code_bytes(), self.code_bytes());
+            check.at_least("k", k, 1);
+            check.address("distances", distances, query_rows > 0);
+            check.address("indices", indices, query_rows > 0);
+            check.threads(threads);
+            return self.topk(s.queries, s.database, k, s.filter, patience, pointer<int32_t>(distances),
+                             pointer<int64_t>(indices), threads);
+          },
+          "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "k"_a,
+          "mask"_a, "patience"_a, "distances"_a, "indices"_a, "threads"_a, NoGil())
+      .def(
+          "range",
+          [](const cpu::MultiIndex& self, Address queries, int64_t query_rows, int64_t query_bytes, Address database,
+             int64_t database_rows, int64_t database_bytes, int64_t radius, Address mask, double patience,
+             int threads) {
+            const Check check("MultiIndex.range");
+            const Sides s =
+                check.sides(queries, query_rows, query_bytes, database, database_rows, database_bytes, mask, 0);
+            check.range("database rows", database_rows, self.rows(), self.rows());
+            check.range("database bytes", database_bytes, self.code_bytes(), self.code_bytes());
+            check.at_least("radius", radius, 0);
+            check.threads(threads);
+            return self.range(s.queries, s.database, radius, s.filter, patience, threads);
+          },
+          "queries"_a, "query_rows"_a, "query_bytes"_a, "database"_a, "database_rows"_a, "database_bytes"_a, "radius"_a,
+          "mask"_a, "patience"_a, "threads"_a, NoGil());
 
   m.def(
       "hamming_histogram",

@@ -60,6 +60,43 @@ def hamming_range_padded(
     indices: int,
     threads: int,
 ) -> None: ...
+def scan_cost(queries: int, rows: int, bytes: int, threads: int) -> float: ...
+def making_cost(rows: int, bits: int, threads: int) -> float: ...
+def walk_costs(rows: int, bits: int) -> list[float]: ...
+
+class MultiIndex:
+    def __init__(self, database: int, database_rows: int, database_bytes: int, bits: int, threads: int) -> None: ...
+    def bytes(self) -> int: ...
+    def parts(self) -> int: ...
+    def topk(
+        self,
+        queries: int,
+        query_rows: int,
+        query_bytes: int,
+        database: int,
+        database_rows: int,
+        database_bytes: int,
+        k: int,
+        mask: int,
+        patience: float,
+        distances: int,
+        indices: int,
+        threads: int,
+    ) -> int: ...
+    def range(
+        self,
+        queries: int,
+        query_rows: int,
+        query_bytes: int,
+        database: int,
+        database_rows: int,
+        database_bytes: int,
+        radius: int,
+        mask: int,
+        patience: float,
+        threads: int,
+    ) -> tuple[RangeResult, int]: ...
+
 def hamming_histogram(
     queries: int,
     query_rows: int,

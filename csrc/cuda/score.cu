@@ -1,8 +1,8 @@
-// Rescoring. Sixteen lanes take one candidate, a partial sum each, in the order of score.h: the scores are those of the
-// CPU, bit for bit.
+// Rescoring. Four lanes take one candidate, four of the sixteen partial sums of score.h each, so that a lane loads four
+// elements at once; the order of the sums is kept, and the scores are those of the CPU, bit for bit.
 #include "fasthash/score.h"
 
-#include "common.cuh"
+#include "rows.cuh"
 
 #ifndef FASTHASH_EMULATION
 #include <cuda_fp16.h>
@@ -13,7 +13,9 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kSums = 16;
-constexpr int kAtOnce = kLanes / kSums;  // candidates of a warp
+constexpr int kOwn = 4;                 // sums of a lane
+constexpr int kTeam = kSums / kOwn;     // lanes of a candidate
+constexpr int kTeams = kLanes / kTeam;  // candidates of a warp
 
 __device__ inline float widened(int8_t x) {
   return x;
@@ -34,57 +36,115 @@ __device__ inline float widened(Bfloat x) {
   return __uint_as_float(uint32_t{x.bits} << 16);
 }
 
-// What a lane adds up of one candidate; `row` is null where there is none. Whole warps call it.
+// The next four elements of a row, `left` of which exist. kWide: in one load, all or none exist.
+template <bool kWide, class T>
+__device__ void load_four(const T* source, int64_t left, T (&values)[kOwn]) {
+  if constexpr (kWide) {
+    struct alignas(sizeof(T) > 4 ? 16 : 4 * sizeof(T)) Four {
+      T value[kOwn];
+    };
+    if (left <= 0) return;
+    const Four loaded = *reinterpret_cast<const Four*>(source);
+#pragma unroll
+    for (int s = 0; s < kOwn; ++s) values[s] = loaded.value[s];
+  } else {
+#pragma unroll
+    for (int s = 0; s < kOwn; ++s) {
+      if (s < left) values[s] = source[s];
+    }
+  }
+}
+
+// What the lanes of a team add up of one candidate: of each sixteen elements, lane number `lane` takes four.
 template <class T>
 struct Products {
-  __device__ static float sum(const float* query, const uint8_t* row, int64_t dim, int lane) {
-    float sum = 0;
-    if (row == nullptr) return sum;
-    const T* values = reinterpret_cast<const T*>(row);
-    for (int64_t i = lane; i < dim; i += kSums) sum = __fadd_rn(sum, __fmul_rn(query[i], widened(values[i])));
-    return sum;
-  }
-};
+  static constexpr int kAtOnce = 4;  // loads under way
 
-// Packed codes: each lane fetches four bytes, and all meet them in turn.
-struct Signs {
-  __device__ static float sum(const float* query, const uint8_t* row, int64_t dim, int lane) {
-    float sum = 0;
-    const int64_t bytes = (dim + 7) / 8;
-    for (int64_t first = 0; first < bytes; first += 4 * kSums) {
-      uint32_t own = 0;
-      for (int b = 0; b < 4; ++b) {
-        const int64_t byte = first + 4 * lane + b;
-        own = own << 8 | (row != nullptr && byte < bytes ? row[byte] : 0u);
+  static bool is_wide(const Rescoring& rescoring, const Documents& documents) {
+    constexpr uint64_t kUnit = sizeof(T) > 4 ? 16 : 4 * sizeof(T);
+    const uint64_t rows = reinterpret_cast<uintptr_t>(documents.data) | static_cast<uint64_t>(documents.row_stride);
+    return rescoring.dim % kOwn == 0 && reinterpret_cast<uintptr_t>(rescoring.queries) % 16 == 0 && rows % kUnit == 0;
+  }
+
+  template <bool kWide>
+  __device__ static void add(const float* query, const uint8_t* row, int64_t dim, int lane, float (&sums)[kOwn]) {
+    const T* values = reinterpret_cast<const T*>(row);
+    for (int64_t first = kOwn * lane; first < dim; first += kSums * kAtOnce) {
+      T elements[kAtOnce][kOwn] = {};
+      float factors[kAtOnce][kOwn] = {};
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int64_t at = first + i * kSums;
+        load_four<kWide>(values + at, dim - at, elements[i]);
+        load_four<kWide>(query + at, dim - at, factors[i]);
       }
-      for (int source = 0; source < kSums && first + 4 * source < bytes; ++source) {
-        const uint32_t word = __shfl_sync(kWholeWarp, own, source, kSums);
-        const int64_t element = 8 * (first + 4 * source) + lane;
-        for (int half = 0; half < 2; ++half) {
-          const int64_t i = element + kSums * half;
-          if (i < dim) sum = __fadd_rn(sum, word >> (31 - lane - kSums * half) & 1 ? query[i] : -query[i]);
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+#pragma unroll
+        for (int s = 0; s < kOwn; ++s) {
+          if (first + i * kSums + s < dim) {
+            sums[s] = __fadd_rn(sums[s], __fmul_rn(factors[i][s], widened(elements[i][s])));
+          }
         }
       }
     }
-    return sum;
   }
 };
 
-template <class Sum>
+// Packed codes: 16 bytes serve a team for eight times sixteen elements.
+struct Signs {
+  static constexpr int kBytes = 16;
+
+  static bool is_wide(const Rescoring& rescoring, const Documents& documents) {
+    const uint64_t rows = reinterpret_cast<uintptr_t>(documents.data) | static_cast<uint64_t>(documents.row_stride);
+    const int64_t bits = 8 * kBytes;
+    return rescoring.dim % bits == 0 && reinterpret_cast<uintptr_t>(rescoring.queries) % 16 == 0 && rows % kBytes == 0;
+  }
+
+  template <bool kWide>
+  __device__ static void add(const float* query, const uint8_t* row, int64_t dim, int lane, float (&sums)[kOwn]) {
+    const int64_t bytes = (dim + 7) / 8;
+    const int shift = 8 * (lane / 2) + 4 * (1 - lane % 2);  // to the four bits of the lane, of the first sixteen
+    for (int64_t byte = 0; byte < bytes; byte += kBytes) {
+      uint32_t words[kBytes / 4];
+      load_words<kWide ? 16 : 1>(row + byte, static_cast<int>(min(bytes - byte, int64_t{kBytes})), words);
+#pragma unroll
+      for (int i = 0; i < kBytes / 2; ++i) {
+        const int64_t at = 8 * byte + i * kSums + kOwn * lane;
+        const uint32_t bits = words[i / 2] >> shift >> (16 * (i % 2));
+        float factors[kOwn] = {};
+        load_four<kWide>(query + at, dim - at, factors);
+#pragma unroll
+        for (int s = 0; s < kOwn; ++s) {
+          if (at + s < dim) sums[s] = __fadd_rn(sums[s], bits >> (3 - s) & 1 ? factors[s] : -factors[s]);
+        }
+      }
+    }
+  }
+};
+
+template <class Sum, bool kWide>
 __global__ void __launch_bounds__(kThreads) rescore_kernel(Rescoring rescoring, Documents documents, float* scores) {
-  const int lane = lane_index() % kSums;
+  const int lane = lane_index() % kTeam;
   const int64_t pairs = rescoring.rows * rescoring.count;
-  for (int64_t first = kAtOnce * grid_warp(); first < pairs; first += kAtOnce * grid_warps()) {
-    const int64_t pair = first + lane_index() / kSums;
+  for (int64_t first = kTeams * grid_warp(); first < pairs; first += kTeams * grid_warps()) {
+    const int64_t pair = first + lane_index() / kTeam;
     const int64_t candidate = pair < pairs ? rescoring.candidates[pair] : -1;
     const bool found = candidate >= 0 && candidate < documents.rows;
-    const uint8_t* row =
-        found ? static_cast<const uint8_t*>(documents.data) + candidate * documents.row_stride : nullptr;
-    const float* query = rescoring.queries + min(pair, pairs - 1) / rescoring.count * rescoring.dim;
-    float sum = Sum::sum(query, row, rescoring.dim, lane);
-    for (int delta = kSums / 2; delta > 0; delta /= 2) {
-      sum = __fadd_rn(sum, __shfl_xor_sync(kWholeWarp, sum, delta, kSums));
+    float sums[kOwn] = {};
+    if (found) {
+      const uint8_t* row = static_cast<const uint8_t*>(documents.data) + candidate * documents.row_stride;
+      Sum::template add<kWide>(rescoring.queries + pair / rescoring.count * rescoring.dim, row, rescoring.dim, lane,
+                               sums);
     }
+    // Sum number j lies in lane j / 4: j + 8 is added to j across lanes, then j + 4; then 2 and 1 within a lane.
+    for (int delta = kTeam / 2; delta > 0; delta /= 2) {
+#pragma unroll
+      for (int s = 0; s < kOwn; ++s) {
+        sums[s] = __fadd_rn(sums[s], __shfl_xor_sync(kWholeWarp, sums[s], delta, kTeam));
+      }
+    }
+    float sum = __fadd_rn(__fadd_rn(sums[0], sums[2]), __fadd_rn(sums[1], sums[3]));
     if (found && documents.scale != nullptr) sum = __fmul_rn(sum, documents.scale[candidate]);
     if (lane == 0 && pair < pairs) scores[pair] = found ? sum : kNoScore;
   }
@@ -92,8 +152,8 @@ __global__ void __launch_bounds__(kThreads) rescore_kernel(Rescoring rescoring, 
 
 template <class Sum>
 void rescore_as(const Rescoring& rescoring, const Documents& documents, float* scores, StreamHandle stream) {
-  constexpr int64_t kPairsABlock = kThreads / kSums;
-  launch("rescore", rescore_kernel<Sum>, ceil_div(rescoring.rows * rescoring.count, kPairsABlock), kThreads, 0, stream,
+  const auto kernel = Sum::is_wide(rescoring, documents) ? rescore_kernel<Sum, true> : rescore_kernel<Sum, false>;
+  launch("rescore", kernel, ceil_div(rescoring.rows * rescoring.count, kThreads / kTeam), kThreads, 0, stream,
          rescoring, documents, scores);
 }
 

@@ -57,6 +57,7 @@ struct LongSets {
   Relevance labels;
   bool number;
   __device__ int operator()(int64_t query_label, int64_t row_label, int64_t query, int64_t row) const {
+    row = min(row, labels.database_sets.rows - 1);  // what lies past it is counted, but not kept
     return number ? shared_labels(labels, query_label, row_label, query, row)
                   : is_relevant(labels, query_label, row_label, query, row);
   }

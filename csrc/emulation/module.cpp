@@ -3,9 +3,26 @@
 #include "cuda_emulation.h"
 #include "faults.h"
 #include "primitives.h"
+#include "select.cuh"
 
 namespace py = pybind11;
 using namespace pybind11::literals;
+
+namespace {
+
+// The k nearest by the two-pass form, as it follows another one: queries that are marked as answered stay as they are.
+void topk_of_unanswered(uintptr_t queries, int64_t query_rows, int64_t bytes, uintptr_t database, int64_t database_rows,
+                        int64_t k, uintptr_t answered, uintptr_t distances, uintptr_t indices) {
+  namespace cuda = fasthash::cuda;
+  const cuda::TablePlan plan = cuda::plan_topk(query_rows, database_rows, bytes);
+  std::vector<int64_t> workspace((plan.workspace() + 7) / 8, -1);
+  cuda::search_by_counting("topk_of_unanswered", plan, {reinterpret_cast<const uint8_t*>(queries), query_rows, bytes},
+                           {reinterpret_cast<const uint8_t*>(database), database_rows, bytes}, k, {},
+                           reinterpret_cast<const int32_t*>(answered), nullptr, reinterpret_cast<int32_t*>(distances),
+                           reinterpret_cast<int64_t*>(indices), workspace.data(), 0);
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_emulated, m) {
   namespace emulation = fasthash::emulation;
@@ -21,6 +38,10 @@ PYBIND11_MODULE(_emulated, m) {
 #endif
   py::register_exception<emulation::Fault>(m, "Fault", PyExc_RuntimeError);
   fasthash::bind_cuda(m);
+  m.def("topk_of_unanswered", topk_of_unanswered, "queries"_a, "query_rows"_a, "bytes"_a, "database"_a,
+        "database_rows"_a, "k"_a, "answered"_a, "distances"_a, "indices"_a);
+  m.attr("TILE_QUERIES") = fasthash::cuda::kTileQueries;
+  m.attr("MIN_PART_ROWS") = fasthash::cuda::kMinPartRows;
 
   auto faults = m.def_submodule("faults", "Kernels with planted faults; `out` = the address of 64 int32.");
   for (const emulation::PlantedFault& fault : emulation::planted_faults()) {

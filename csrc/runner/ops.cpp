@@ -1,11 +1,13 @@
 #include "ops.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <stdexcept>
 
 #include "fasthash/count.h"
 #include "fasthash/distance.h"
+#include "fasthash/multi_index.h"
 #include "fasthash/pack.h"
 #include "fasthash/score.h"
 #include "fasthash/select.h"
@@ -114,6 +116,13 @@ const std::map<std::string, Run> kOps = {
                          c.out<int64_t>(1), threads);
      }},
     {"hamming_range", hamming_range},
+    {"multi_index_topk",
+     [](const Case& c, int threads) {
+       const Codes database = c.codes("database");
+       const cpu::MultiIndex index(database, c.number("bits"), threads);
+       index.topk(c.codes("queries"), database, c.number("k"), c.filter(), std::numeric_limits<double>::infinity(),
+                  c.out<int32_t>(0), c.out<int64_t>(1), threads);
+     }},
     {"hamming_range_padded",
      [](const Case& c, int threads) {
        cpu::hamming_range_padded(c.codes("queries"), c.codes("database"), c.number("radius"), c.number("capacity"),

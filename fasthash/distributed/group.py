@@ -10,8 +10,16 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-FACTS = 6  # numbers that ranks tell each other at each step
-STEPS = BUILD, COUNT, SEND, SEARCH = ("build an index", "count", "send the queries of a source", "search")
+FACTS = 10  # numbers that ranks tell each other at each step
+STEPS = BUILD, COUNT, SEND, SEARCH, RANGE, CANDIDATES, RESCORE = (
+    "build an index",
+    "count",
+    "send the queries of a source",
+    "search",
+    "search a range",
+    "search candidates",
+    "rescore",
+)
 _LONGEST_TEXT = 4000  # bytes of an error that the others are told
 
 

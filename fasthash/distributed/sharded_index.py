@@ -10,13 +10,16 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from fasthash.distributed.group import BUILD, COUNT, Ranks, attempt
-from fasthash.distributed.merged_search import merged_search
-from fasthash.index import HammingIndex
+from fasthash import ops
+from fasthash.distributed.group import BUILD, CANDIDATES, COUNT, RANGE, RESCORE, SEARCH, Ranks, attempt
+from fasthash.distributed.merged_search import best, nearest, own_share, within
+from fasthash.distributed.question import Filter, agree, share
+from fasthash.index import HammingIndex, inputs
 from fasthash.index.file import describe
-from fasthash.index.inputs import placed
+from fasthash.index.snapshot import Allowed, Snapshot, most_candidates
 from fasthash.ops import _check
 from fasthash.ops._arrays import Array
+from fasthash.ops.scores import scale_array
 
 _ROWS = 1 << 20  # read from a file at a time
 
@@ -94,36 +97,199 @@ class ShardedIndex:
         ranks = Ranks("ShardedIndex.total", self.group)
         return int(ranks.agree(COUNT, None, [len(self.local)])[:, 0].sum())
 
-    def search(self, queries: Array | None, k: int, *, source: int | None = None) -> tuple[Array, Array]:
+    def search(
+        self,
+        queries: Array | None,
+        k: int,
+        *,
+        filter: Array | Sequence[int] | None = None,
+        source: int | None = None,
+    ) -> tuple[Array, Array]:
         """The k nearest codes of each query on all ranks, as `HammingIndex.search` finds them in one index.
 
         Args:
             queries: uint8 (q, bytes), packed codes: the same on all ranks, or on `source` alone and None elsewhere,
                 where results are NumPy arrays for an index on CPU, tensors on CUDA.
             k: how many, at least 1.
+            filter: what may be returned: on each rank a bool (len(index),) for its own codes, in the order of
+                `local.ids`; or on all ranks the same ids, each of which is on some rank.
             source: the rank within the group that has the queries.
 
         Returns:
             On all ranks: distances int32 (q, k) and ids int64 (q, k).
 
         Raises:
-            TypeError, ValueError, RuntimeError: as `sharded_topk`.
+            TypeError, ValueError, RuntimeError: as `sharded_topk`; the filter is of different kinds, or names an id
+                that is on no rank.
         """
-        name = "ShardedIndex.search"
-        ranks, device = Ranks(name, self.group), self.local.device
-
-        def given() -> tuple[Any, Callable[[Any], Any]]:
-            _check.whole(name, "k", k, 1)
-            like = np.zeros((0, 1), np.uint8) if queries is None and device.type == "cpu" else queries
-            return placed(name, device, queries=like)
-
-        (rows, back), error = attempt(given, ([None], None))
-        packed = None if queries is None else rows[0]
+        asked = _Asked("ShardedIndex.search", self, queries, filter, source, {"k": (k, 1)})
 
         def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return self.local.search(x, k)
+            distances, positions = asked.state.topk(x, k, asked.allowed)
+            return distances, asked.state.named(positions)
 
-        return back(merged_search(ranks, packed, source, device, k, (ranks.rank, 1), search, error))  # type: ignore[no-any-return]
+        found, order, _ = asked.answer(SEARCH, search)
+        return asked.given_back(nearest(asked.ranks, order, found, k))  # type: ignore[no-any-return]
+
+    def range_search(
+        self,
+        queries: Array | None,
+        radius: int,
+        *,
+        filter: Array | Sequence[int] | None = None,
+        source: int | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """All codes on all ranks within a radius of each query, as `HammingIndex.range_search` finds them in one index.
+
+        Each rank receives them all.
+
+        Args:
+            queries, filter, source: as in `search`.
+            radius: in bits, at least 0, inclusive.
+
+        Returns:
+            On all ranks: offsets int64 (q + 1,), distances int32 (offsets[-1],), ids int64 (offsets[-1],).
+
+        Raises:
+            TypeError, ValueError, RuntimeError: as `search`.
+        """
+        asked = _Asked("ShardedIndex.range_search", self, queries, filter, source, {"radius": (radius, 0)})
+
+        def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            offsets, distances, positions = asked.state.within(x, radius, asked.allowed)
+            return offsets, distances, asked.state.named(positions)
+
+        found, order, counts = asked.answer(RANGE, search, lambda x: len(x[1]))
+        return asked.given_back(within(asked.ranks, order, found, counts))  # type: ignore[no-any-return]
+
+    def search_rescored(
+        self,
+        queries: Array | None,
+        k: int,
+        *,
+        oversample: int = 4,
+        filter: Array | Sequence[int] | None = None,
+        scale: Array | float | None = None,
+        source: int | None = None,
+    ) -> tuple[Array, Array]:
+        """The k of highest score among the k * oversample nearest codes of all ranks: `HammingIndex.search_rescored`.
+
+        The ranks agree on the candidates first, and each scores its own.
+
+        Args:
+            queries: (q, bits) floats, not packed: as in `search`.
+            k, oversample: at least 1.
+            filter, source: as in `search`.
+            scale: what makes values of stored int8 documents: a number, or (bits,); the same on all ranks.
+
+        Returns:
+            On all ranks: scores float32 (q, k) and ids int64 (q, k).
+
+        Raises:
+            TypeError, ValueError, RuntimeError: as `search`.
+        """
+        numbers = {"k": (k, 1), "oversample": (oversample, 1)}
+        asked = _Asked("ShardedIndex.search_rescored", self, queries, filter, source, numbers, scale, floats=True)
+        ranks, state = asked.ranks, asked.state
+        total = int(ranks.agree(COUNT, asked.error, [len(state)])[:, 0].sum())
+
+        def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return state.topk(ops.pack(x.detach()), most_candidates(k, oversample, total), asked.allowed)
+
+        (distances, candidates), order, _ = asked.answer(CANDIDATES, search)
+        share_of_this = own_share(ranks, order, distances).to(candidates.device)
+        late = torch.arange(candidates.shape[1], device=candidates.device) >= share_of_this[:, None]
+
+        def rescore() -> tuple[torch.Tensor, torch.Tensor]:
+            scores, positions = state.rescored(asked.queries.detach(), k, candidates.masked_fill(late, -1), asked.scale)
+            return scores, state.named(positions)
+
+        found, error = attempt(rescore, None)
+        ranks.agree(RESCORE, error, [])
+        return asked.given_back(best(ranks, order, found, k))  # type: ignore[no-any-return]
+
+
+class _Asked:
+    """A search as this rank was asked for it: checked, with the queries of the source. Nothing is raised before all
+    ranks can know of it.
+
+    Attributes:
+        ranks: all of them.
+        state: of the local index, to the end of the search.
+        queries: of all ranks; None where something is wrong.
+        allowed: which local codes may be returned.
+        scale: factors of documents, or None.
+        error: what is wrong so far, on this rank.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        index: ShardedIndex,
+        queries: Any,
+        filter: Any,
+        source: int | None,
+        numbers: dict[str, tuple[int, int]],
+        scale: Any = None,
+        *,
+        floats: bool = False,
+    ) -> None:
+        self.ranks, self.state = Ranks(name, index.group), index.local._snapshot
+        state, device = self.state, self.state.device
+        self.allowed, self._filter = Allowed(), Filter()
+        self.scale: torch.Tensor | None = None
+        self._numbers: dict[str, int] = {}
+        self._back: Callable[[Any], Any] = _same
+
+        def given() -> torch.Tensor | None:
+            self._numbers = {key: _check.whole(name, key, value, least) for key, (value, least) in numbers.items()}
+            like = np.zeros((0, 1), np.uint8) if queries is None and device.type == "cpu" else queries
+            listed, factors = inputs.listed(name, "filter", filter, like), scale_array(like, scale)
+            arrays, self._back = inputs.placed(name, device, queries=like, filter=listed, scale=factors)
+            self.scale = arrays[2]
+            self.allowed, self._filter = _allowed(name, arrays[1], state)
+            return None if queries is None else arrays[0]
+
+        def check(x: torch.Tensor) -> None:
+            if floats:
+                inputs.float_rows(name, x, self.scale, state)
+            else:
+                inputs.code_rows(name, "queries", x, state.bits)
+
+        rows, error = attempt(given, None)
+        self.queries: Any = None
+        self.queries, self.error = share(self.ranks, rows, source, device, check, error)
+        if source is not None and self.error is None:
+            self.error = attempt(lambda: check(self.queries), None)[1]
+
+    def answer(
+        self, step: str, search: Callable[[Any], Any], count: Callable[[Any], int] = lambda found: 0
+    ) -> tuple[Any, list[int], list[int]]:
+        """What this rank found, the order of the ranks, and what each counted."""
+        found, error = None, self.error
+        if error is None:
+            found, error = attempt(lambda: search(self.queries), None)
+        counted = 0 if found is None else count(found)
+        extent = (self.ranks.rank, 1)
+        return found, *agree(self.ranks, step, error, self.queries, self._numbers, self._filter, extent, counted)
+
+    def given_back(self, result: tuple[torch.Tensor, ...]) -> Any:
+        """A result as the caller gave the queries."""
+        return self._back(tuple(x.to(self.state.device) for x in result))
+
+
+def _same(result: Any) -> Any:
+    return result
+
+
+def _allowed(name: str, given: torch.Tensor | None, state: Snapshot) -> tuple[Allowed, Filter]:
+    """A filter: a mask of the local codes, or ids of which some are elsewhere."""
+    if given is None or given.dtype == torch.bool:
+        return inputs.allowed(name, given, state), Filter(mask=given)
+    ids = inputs.id_values(name, given, name="filter")
+    positions = state.find(ids)
+    known = positions >= 0
+    return Allowed.at(positions[known], len(state)), Filter(ids=ids, known=known)
 
 
 def _part(

@@ -9,8 +9,9 @@ import torch
 import torch.distributed as dist
 
 from fasthash import ops
-from fasthash.distributed.group import Ranks, attempt
-from fasthash.distributed.merged_search import merged_search
+from fasthash.distributed.group import SEARCH, Ranks, attempt
+from fasthash.distributed.merged_search import nearest
+from fasthash.distributed.question import Filter, agree, share
 from fasthash.ops import _check
 from fasthash.ops._arrays import Array, tensors
 
@@ -71,10 +72,16 @@ def sharded_topk(
     (rows, back), error = attempt(given, ([None, None, None], None))
     packed, codes, allowed = rows
 
-    def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        distances, indices = ops.hamming_topk(x, codes, k, mask=allowed)
+    device, count = (torch.device("cpu"), 0) if codes is None else (codes.device, len(codes))
+    packed, error = share(ranks, packed, source, device, lambda x: _check.codes(name, "queries", x), error)
+
+    def search() -> tuple[torch.Tensor, torch.Tensor]:
+        distances, indices = ops.hamming_topk(packed, codes, k, mask=allowed)
         return distances, torch.where(indices < 0, indices, indices + offset)
 
-    device, count = (torch.device("cpu"), 0) if codes is None else (codes.device, len(codes))
-    found = merged_search(ranks, packed, source, device, k, (offset, count) if count else (0, 0), search, error)
-    return back(found)  # type: ignore[no-any-return]
+    found: Any = None
+    if error is None:
+        found, error = attempt(search, None)
+    order, _ = agree(ranks, SEARCH, error, packed, {"k": k}, Filter(), (offset, count) if count else (0, 0))
+    distances, places = nearest(ranks, order, found, k)
+    return back((distances.to(device), places.to(device)))  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ import torch
 from fasthash.index import faiss_exchange, file, inputs
 from fasthash.index.ids import LARGEST, Ids
 from fasthash.index.inputs import Documents
+from fasthash.index.lazy_tables import When
 from fasthash.index.reader import IndexReader
 from fasthash.index.rows import Rows
 from fasthash.index.snapshot import Snapshot
@@ -38,10 +39,15 @@ class HammingIndex(IndexReader):
         device: "cpu", "cuda", "cuda:1", ...
         documents: also store a vector of `bits` values for each code, as "int8", "float16" or "float32", for
             `search_rescored`; without them it scores the codes themselves.
+        multi_index: when to make tables that let a search do with less than a scan, on a CPU, for codes of up to 64
+            bits: "auto", when they are estimated to pay for themselves; "always", in the first search; or "never".
+            They take up to some 50 bytes a code, and are dropped when codes are removed. Results are the same.
+            docs/index.md says when they help.
 
     Raises:
         TypeError: bits is no whole number, device no device.
-        ValueError: bits or documents out of range, or a device that holds no index.
+        ValueError: bits, documents or multi_index out of range, or a device that holds no index; "always" where there
+            are no tables.
 
     NumPy arrays or torch tensors go in, and the kind of the queries comes out. Tensors have to be on the device of the
     index; NumPy arrays are taken to it, and results brought back.
@@ -62,7 +68,14 @@ class HammingIndex(IndexReader):
     HammingIndex(64 bits, 999 codes, cpu)
     """
 
-    def __init__(self, bits: int, *, device: str | torch.device = "cpu", documents: Documents | None = None) -> None:
+    def __init__(
+        self,
+        bits: int,
+        *,
+        device: str | torch.device = "cpu",
+        documents: Documents | None = None,
+        multi_index: When = "auto",
+    ) -> None:
         name = "HammingIndex"
         bits = _check.whole(name, "bits", bits, 1)
         if bits > 8 * _check.MOST_BYTES:
@@ -70,9 +83,10 @@ class HammingIndex(IndexReader):
         if documents is not None and documents not in inputs.DOCUMENTS:
             raise ValueError(f"{name}: documents: expected None, {', '.join(inputs.DOCUMENTS)}, got {documents!r}")
         place = inputs.device_of(name, device)
+        inputs.when(name, multi_index, bits, place)
         rows = None if documents is None else Rows.empty(bits, inputs.DOCUMENTS[documents], place)
         codes = Rows.empty((bits + 7) // 8, torch.uint8, place)
-        self._snapshot = Snapshot(bits, place, codes, Ids.sequence(0, 0), rows, next_id=0)
+        self._snapshot = Snapshot(bits, place, codes, Ids.sequence(0, 0), rows, next_id=0, multi_index=multi_index)
         self._writing = threading.Lock()
 
     @classmethod
@@ -130,7 +144,8 @@ class HammingIndex(IndexReader):
         except ValueError as error:
             raise ValueError(f"{name}: ids: expected ids that are all new, but {error}") from None
         rows = None if state.documents is None or documents is None else state.documents.appended(documents)
-        self._publish(replace(state, codes=state.codes.appended(codes), ids=new_ids, documents=rows, next_id=next_id))
+        all_codes, lazy = state.codes.appended(codes), state.lazy.grown()
+        self._publish(replace(state, codes=all_codes, ids=new_ids, documents=rows, next_id=next_id, lazy=lazy))
 
     def remove(self, ids: Array | Sequence[int]) -> None:
         """Remove codes. The others keep their order; what is left is copied once, so remove many at a time.
@@ -223,6 +238,7 @@ class HammingIndex(IndexReader):
         mmap: bool = False,
         verify: bool | None = None,
         device: str | torch.device = "cpu",
+        multi_index: When | None = None,
     ) -> HammingIndex:
         """Read an index from a file that `save` wrote.
 
@@ -234,6 +250,8 @@ class HammingIndex(IndexReader):
                 its MiB is read: now, or for a mapped index when a search first needs it. True = all now, False = never.
                 The header is always checked.
             device: to read the index to.
+            multi_index: as for a new index; by default "auto", or "never" for a mapped one, whose tables would not lie
+                in the file.
 
         Raises:
             OSError: there is no such file, or it cannot be read.
@@ -244,7 +262,10 @@ class HammingIndex(IndexReader):
         place = inputs.device_of(name, device)
         if mmap and place.type != "cpu":
             raise ValueError(f"{name}: device: expected cpu for a mapped index, got {place}")
-        return cls._of(file.load(path, place, mapped=mmap, verify=verify))
+        state = file.load(path, place, mapped=mmap, verify=verify)
+        wanted = multi_index or ("never" if mmap else "auto")
+        inputs.when(name, wanted, state.bits, place)
+        return cls._of(replace(state, multi_index=wanted))
 
     @classmethod
     def from_faiss(cls, index: Any, *, bits: int | None = None) -> HammingIndex:
@@ -305,7 +326,9 @@ class HammingIndex(IndexReader):
         (1, 2)
         """
         state = self._snapshot
-        return self._of(state.shared() if state.verifier is None else state.to(state.device))
+        if state.verifier is None:
+            return self._of(state.shared())
+        return self._of(replace(state.to(state.device), multi_index="auto"))
 
     def to(self, device: str | torch.device) -> HammingIndex:
         """The index on a device: itself where it is there, otherwise another one with the same codes.

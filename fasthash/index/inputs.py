@@ -9,9 +9,12 @@ import numpy as np
 import torch
 
 from fasthash.index.ids import LARGEST
+from fasthash.index.lazy_tables import WHEN, possible
 from fasthash.index.snapshot import Allowed, Snapshot
 from fasthash.ops import _check
 from fasthash.ops._arrays import tensors
+from fasthash.ops.multi_index import MOST_BITS
+from fasthash.ops.scores import check_queries, check_scale
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Documents = Literal["int8", "float16", "float32"]
@@ -36,6 +39,17 @@ def device_of(function: str, device: Any) -> torch.device:
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"{function}: device: expected a device of this machine, got {place}, but torch sees no GPU")
     return torch.empty(0, device=place).device  # with its number
+
+
+def when(function: str, given: Any, bits: int, device: torch.device) -> None:
+    """When to make tables for multi-index hashing."""
+    if given not in WHEN:
+        raise ValueError(f"{function}: multi_index: expected {', '.join(WHEN)}, got {given!r}")
+    if given == "always" and not possible(bits, device):
+        raise ValueError(
+            f"{function}: multi_index: expected auto or never for an index of {bits} bits on {device}, got 'always', "
+            f"which codes of up to {MOST_BITS} bits on a CPU can have"
+        )
 
 
 def placed(function: str, device: torch.device, **arguments: Any) -> tuple[list[Any], Callable[[Any], Any]]:
@@ -89,6 +103,17 @@ def code_rows(function: str, name: str, codes: torch.Tensor, bits: int, *, may_w
         raise ValueError(f"{function}: {name}: expected {width} bytes a code for {bits} bits, got {codes.shape[1]}")
     if bits % 8 and (may_wait or codes.device.type == "cpu") and bool((codes[:, -1] & (0xFF >> bits % 8)).any()):
         raise ValueError(f"{function}: {name}: expected zero spare bits after bit {bits}, got a code with some set")
+
+
+def float_rows(function: str, queries: torch.Tensor, scale: torch.Tensor | None, snapshot: Snapshot) -> None:
+    """Float queries of the width of an index, and factors of the documents that it stores."""
+    check_queries(function, queries)
+    if queries.shape[1] != snapshot.bits:
+        raise ValueError(
+            f"{function}: queries: expected {snapshot.bits} dimensions, as many as bits, got {queries.shape[1]}"
+        )
+    if scale is not None:
+        check_scale(function, scale, (snapshot.codes if snapshot.documents is None else snapshot.documents).shown)
 
 
 def id_values(function: str, ids: torch.Tensor, rows: int | None = None, name: str = "ids") -> torch.Tensor:

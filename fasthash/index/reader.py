@@ -14,7 +14,7 @@ from fasthash.index.ids import LARGEST
 from fasthash.index.snapshot import Snapshot
 from fasthash.ops import _check
 from fasthash.ops._arrays import Array
-from fasthash.ops.scores import check_queries, check_scale, scale_array
+from fasthash.ops.scores import scale_array
 
 
 class Block(NamedTuple):
@@ -61,6 +61,12 @@ class IndexReader:
         """What is stored for `search_rescored`."""
         rows = self._snapshot.documents
         return None if rows is None else inputs.documents_name(rows.table.dtype)
+
+    @property
+    def multi_index_bytes(self) -> int:
+        """Memory of the tables for multi-index hashing; 0 as long as there are none."""
+        tables = self._snapshot.lazy.tables
+        return 0 if tables is None else tables.bytes
 
     @property
     def next_id(self) -> int:
@@ -209,13 +215,7 @@ class IndexReader:
         k, oversample = _check.whole(name, "k", k, 1), _check.whole(name, "oversample", oversample, 1)
         given, factors = inputs.listed(name, "filter", filter, queries), scale_array(queries, scale)
         (floats, given, factors), back = inputs.placed(name, state.device, queries=queries, filter=given, scale=factors)
-        check_queries(name, floats)
-        if floats.shape[1] != state.bits:
-            raise ValueError(
-                f"{name}: queries: expected {state.bits} dimensions, as many as bits, got {floats.shape[1]}"
-            )
-        if factors is not None:
-            check_scale(name, factors, (state.codes if state.documents is None else state.documents).shown)
+        inputs.float_rows(name, floats, factors, state)
         found = inputs.allowed(name, given, state)
         scores, positions = state.topk_rescored(floats, k, oversample, found, factors)
         return back((scores, state.named(positions)))

@@ -45,21 +45,20 @@ class Rows:
 
     Appending writes behind them and gives a new `Rows`; whoever holds the old one sees what it saw. So readers need no
     lock, but only the newest `Rows` of a table may be appended to, by one thread at a time.
+
+    Attributes:
+        shown: the rows, without a copy.
     """
 
     def __init__(self, table: torch.Tensor, count: int) -> None:
         self.table = table
         self.count = count
+        self.shown = table[:count]
 
     @classmethod
     def empty(cls, width: int | None, dtype: torch.dtype, device: torch.device) -> Rows:
         """No rows of a width and dtype."""
         return cls(allocate(0, width, dtype, device), 0)
-
-    @property
-    def shown(self) -> torch.Tensor:
-        """The rows, without a copy."""
-        return self.table[: self.count]
 
     def appended(self, block: torch.Tensor) -> Rows:
         """These rows and then those of a block of the same dtype.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from fasthash import ops
 from fasthash.index.ids import Ids
+from fasthash.index.lazy_tables import LazyTables, When
 from fasthash.index.mapped import Verifier
 from fasthash.index.rows import Rows
 from fasthash.ops.rescored import rescored
@@ -44,6 +45,8 @@ class Snapshot:
         documents: int8, float16 or float32 (n, bits), or None.
         next_id: larger than every id that ever was here.
         verifier: of a mapped file, whose blocks are checked when they are first read; None otherwise.
+        multi_index: when tables for the codes are made.
+        lazy: those tables; a state with other codes needs others, unless it only has more behind them.
     """
 
     bits: int
@@ -53,6 +56,8 @@ class Snapshot:
     documents: Rows | None
     next_id: int
     verifier: Verifier | None = None
+    multi_index: When = "auto"
+    lazy: LazyTables = field(default_factory=LazyTables, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.codes.count
@@ -82,7 +87,7 @@ class Snapshot:
         """Distances and positions of the nearest, as `hamming_topk`."""
         codes = self.read_codes()
         if allowed.positions is None:
-            return ops.hamming_topk(queries, codes, k, mask=allowed.mask)
+            return self.lazy.topk(self.multi_index, self.bits, queries, codes, k, allowed.mask)
         distances, found = ops.hamming_topk(queries, codes[allowed.positions], k)
         return distances, _positions(allowed.positions, found)
 
@@ -92,7 +97,7 @@ class Snapshot:
         """Offsets, distances and positions of all within a radius, as `hamming_range`."""
         codes = self.read_codes()
         if allowed.positions is None:
-            return ops.hamming_range(queries, codes, radius, mask=allowed.mask)
+            return self.lazy.within(self.multi_index, self.bits, queries, codes, radius, allowed.mask)
         offsets, distances, found = ops.hamming_range(queries, codes[allowed.positions], radius)
         return offsets, distances, _positions(allowed.positions, found)
 
@@ -100,7 +105,13 @@ class Snapshot:
         self, queries: torch.Tensor, k: int, oversample: int, allowed: Allowed, scale: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores and positions of the best among the nearest, as `topk_rescored`."""
-        _, candidates = self.topk(ops.pack(queries.detach()), max(k, min(k * oversample, len(self))), allowed)
+        _, candidates = self.topk(ops.pack(queries.detach()), most_candidates(k, oversample, len(self)), allowed)
+        return self.rescored(queries, k, candidates, scale)
+
+    def rescored(
+        self, queries: torch.Tensor, k: int, candidates: torch.Tensor, scale: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores and positions of the best among some positions (q, k or more), of which -1 is none."""
         documents = self.read_codes() if self.documents is None else self.read_documents(candidates)
         return rescored(queries, documents, candidates, k, scale)
 
@@ -112,12 +123,14 @@ class Snapshot:
     def kept(self, keep: torch.Tensor) -> Snapshot:
         """The codes where a mask (n,) is True, in tables of their own."""
         documents = None if self.documents is None else self.documents.kept(keep)
-        return replace(self, codes=self.codes.kept(keep), ids=self.ids.kept(keep), documents=documents)
+        codes, ids = self.codes.kept(keep), self.ids.kept(keep)
+        return replace(self, codes=codes, ids=ids, documents=documents, lazy=LazyTables())
 
     def shared(self) -> Snapshot:
         """The same state for another owner, without a copy of what lies in memory."""
         documents = None if self.documents is None else self.documents.shared()
-        return replace(self, codes=self.codes.shared(), ids=self.ids.shared(), documents=documents)
+        codes, ids = self.codes.shared(), self.ids.shared()
+        return replace(self, codes=codes, ids=ids, documents=documents, lazy=self.lazy.grown())
 
     def to(self, device: torch.device) -> Snapshot:
         """The state in the memory of a device, checked."""
@@ -126,7 +139,7 @@ class Snapshot:
             self.verifier.check_all()
         documents = None if self.documents is None else self.documents.to(device, copy=copy)
         codes, ids = self.codes.to(device, copy=copy), self.ids.to(device, copy=copy)
-        return replace(self, device=device, codes=codes, ids=ids, documents=documents, verifier=None)
+        return replace(self, device=device, codes=codes, ids=ids, documents=documents, verifier=None, lazy=LazyTables())
 
     def _check(self, name: str, positions: torch.Tensor | None = None) -> None:
         if self.verifier is not None:
@@ -137,6 +150,11 @@ class Snapshot:
         if table.is_cuda:
             table.record_stream(torch.cuda.current_stream(table.device))
         return table
+
+
+def most_candidates(k: int, oversample: int, count: int) -> int:
+    """How many of `count` codes are rescored, at least k places."""
+    return max(k, min(k * oversample, count))
 
 
 def _positions(of_allowed: torch.Tensor, found: torch.Tensor) -> torch.Tensor:

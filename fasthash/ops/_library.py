@@ -82,6 +82,11 @@ def call(name: str, like: torch.Tensor, *arguments: Any) -> Any:
     return getattr(cuda_kernels(name), name)(*flat, *stream(like))
 
 
+def compiled(name: str) -> Any:
+    """A compiled function of sizes alone."""
+    return getattr(_C, name)
+
+
 def on_cuda(x: torch.Tensor) -> bool:
     """Whether the CUDA kernels serve this tensor."""
     return x.is_cuda

@@ -63,6 +63,25 @@ def hamming_topk(
     return distances, indices
 
 
+def multi_index_topk(queries: Array, database: Array, bits: int, parts: int, k: int) -> tuple[Array, Array]:
+    """hamming_topk by multi-index hashing (fasthash/ops/multi_index.py): which rows are visited, and when it stops."""
+    distances = np.full((len(queries), k), NO_DISTANCE, dtype=np.int32)
+    indices = np.full((len(queries), k), NO_INDEX, dtype=np.int64)
+    cuts = np.array_split(np.arange(bits), parts)
+    rows = np.unpackbits(database, axis=1, count=bits)
+    for i, query in enumerate(np.unpackbits(queries, axis=1, count=bits)):
+        flips = np.stack([(rows[:, cut] != query[cut]).sum(axis=1) for cut in cuts])
+        first_step = (flips * parts + np.arange(parts)[:, None]).min(axis=0)
+        distance = flips.sum(axis=0)
+        for radius in range(bits + 1):
+            visited = np.flatnonzero(first_step <= radius)
+            if np.count_nonzero(distance[visited] <= radius) >= k:
+                break
+        order = visited[np.argsort(distance[visited], kind="stable")][:k]
+        distances[i, : len(order)], indices[i, : len(order)] = distance[order], order
+    return distances, indices
+
+
 def hamming_range(
     queries: Array, database: Array, radius: int, *, mask: Array | None = None, exclude: Array | None = None
 ) -> tuple[Array, Array, Array]:

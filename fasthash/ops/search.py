@@ -24,9 +24,10 @@ def _topk_fake(
     return queries.new_empty(shape, dtype=torch.int32), queries.new_empty(shape, dtype=torch.int64)
 
 
-def _topk_kernel(
+def topk_kernel(
     queries: torch.Tensor, database: torch.Tensor, k: int, mask: _Optional = None, exclude: _Optional = None
 ) -> _Tensors2:
+    """What the op runs; also called by the index, as torch's dispatcher takes longer than a short scan."""
     out = _topk_fake(queries, database, k, mask, exclude)
     _check.excluded_rows("hamming_topk", database, exclude)
     queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
@@ -42,7 +43,7 @@ def _topk_kernel(
 _topk = register(
     "hamming_topk(Tensor queries, Tensor database, SymInt k, Tensor? mask=None, Tensor? exclude=None)"
     " -> (Tensor, Tensor)",
-    kernel=_topk_kernel,
+    kernel=topk_kernel,
     fake=_topk_fake,
 )
 
@@ -98,9 +99,10 @@ def _range_fake(
     )
 
 
-def _range_kernel(
+def range_kernel(
     queries: torch.Tensor, database: torch.Tensor, radius: int, mask: _Optional = None, exclude: _Optional = None
 ) -> _Tensors3:
+    """What the op runs; also called by the index."""
     _range_check(queries, database, radius, mask, exclude)
     _check.excluded_rows("hamming_range", database, exclude)
     queries, database, mask, exclude = _check.contiguous(queries, database, mask, exclude)
@@ -128,7 +130,7 @@ def _range_kernel(
 _range = register(
     "hamming_range(Tensor queries, Tensor database, SymInt radius, Tensor? mask=None, Tensor? exclude=None)"
     " -> (Tensor, Tensor, Tensor)",
-    kernel=_range_kernel,
+    kernel=range_kernel,
     fake=_range_fake,
 )
 

@@ -94,6 +94,109 @@ def index(folder: str) -> None:
     same(ShardedIndex(local).search(queries, 50), united.search(queries, 50))
 
 
+def parts(folder: str) -> None:
+    """Filters, ranges and rescoring, for 1 to 3 ranks, uneven and empty shards: as one index."""
+    database, queries = data(24, 600)
+    rng = np.random.default_rng(2)
+    ids = rng.permutation(5000)[:600]
+    floats, documents = rng.standard_normal((9, 24)).astype(np.float32), rng.standard_normal((600, 24))
+    documents[::7] = documents[1]  # equal scores, whose order goes by position
+    database[::7] = database[1]
+    stored = {"int8": (documents * 20).astype(np.int8), "float16": documents.astype(np.float16), None: None}
+    few, some = ids[:9], rng.permutation(ids)[:200]
+    groups = [dist.new_group(list(range(size))) for size in (1, 2, 3)]
+    cuts = [[0, 600]], [[0, 7, 600], [0, 600, 600]], [[0, 200, 400, 600], [0, 0, 590, 600]]
+    for group, bounds_of_size in zip(groups, cuts, strict=True):
+        size = dist.get_world_size(group) if RANK in dist.get_process_group_ranks(group) else 0
+        for bounds in bounds_of_size if size else []:
+            own = slice(bounds[RANK], bounds[RANK + 1])
+            for kind, values in stored.items():
+                whole, local = HammingIndex(24, documents=kind), HammingIndex(24, documents=kind)
+                whole.add(database, ids, documents=values)
+                local.add(database[own], ids[own], documents=None if values is None else values[own])
+                sharded = ShardedIndex(local, group)
+                mask = np.arange(600) % 5 < 2
+                scale = np.linspace(0.5, 2, 24, dtype=np.float32) if kind == "int8" else None
+                for k in (1, 8, 300, 700):
+                    for mine, everywhere in ((None, None), (mask[own], mask), (few, few), (some, some)):
+                        got = sharded.search(queries, k, filter=mine)
+                        same(got, whole.search(queries, k, filter=everywhere))
+                        options = {"oversample": 1 + k % 5, "scale": scale}
+                        got = sharded.search_rescored(floats, k, filter=mine, **options)
+                        same(got, whole.search_rescored(floats, k, filter=everywhere, **options))
+                if kind is None:
+                    ranges(sharded, whole, queries, [(None, None), (mask[own], mask), (few, few), (some, some)])
+                last = size - 1
+                for x in (floats, floats.astype(np.float64), torch.from_numpy(floats).bfloat16()):
+                    got = sharded.search_rescored(x if last == RANK else None, 5, source=last)
+                    expected = whole.search_rescored(x, 5)
+                    if last != RANK:
+                        expected = [np.asarray(y) for y in expected]  # as on every rank that gave no queries
+                    same(got, expected)
+                same(sharded.search(queries[:0], 3), whole.search(queries[:0], 3))
+                same(sharded.search_rescored(floats[:0], 3), whole.search_rescored(floats[:0], 3))
+
+
+def ranges(sharded, whole, queries, filters) -> None:
+    for radius in (0, 5, 24):
+        for mine, everywhere in filters:
+            expected = whole.range_search(queries, radius, filter=everywhere)
+            same(sharded.range_search(queries, radius, filter=mine), expected)
+    source = dist.get_world_size(sharded.group) - 1
+    given = queries if source == RANK else None
+    same(sharded.range_search(given, 4, source=source), whole.range_search(queries, 4))
+    same(sharded.range_search(queries[:0], 4), whole.range_search(queries[:0], 4))
+
+
+def wrong_parts(folder: str) -> None:
+    """What all raise alike for filters, ranges and rescoring; the group works on."""
+    database, queries = data(24, 600)
+    local = HammingIndex(24)
+    local.add(database[RANK * 200 : RANK * 200 + 200], np.arange(200) + 200 * RANK)
+    index, bad = ShardedIndex(local), RANK == 1
+    floats = np.ones((2, 24), dtype=np.float32)
+    mask = np.ones(200, dtype=bool)
+    failures = [
+        (
+            lambda: index.search(queries, 3, filter=[5, 599, 700]),
+            ValueError,
+            "filter: expected ids of the index, got 700",
+        ),
+        (lambda: index.search(queries, 3, filter=[5, RANK]), ValueError, "expected the same filter on all ranks"),
+        (lambda: index.search(queries, 3, filter=[5] if bad else mask), ValueError, "the same kind of filter on all"),
+        (
+            lambda: index.search(queries, 3, filter=mask[:9] if bad else mask),
+            RuntimeError,
+            "rank 1 failed: .*filter: exp",
+        ),
+        (
+            lambda: index.range_search(queries, 3 if bad else 4),
+            ValueError,
+            r"same radius on all ranks, got \[4, 3, 4\]",
+        ),
+        (lambda: index.range_search(queries, -1), ValueError, "range_search: radius: expected at least 0, got -1"),
+        (lambda: index.range_search(queries[:, :1], 1), ValueError, "range_search: queries: expected 3 bytes a code"),
+        (lambda: index.search_rescored(floats, 2, oversample=1 + RANK), ValueError, r"same oversample .* \[1, 2, 3\]"),
+        (lambda: index.search_rescored(queries, 2), TypeError, "search_rescored: queries: expected floats, not packed"),
+        (
+            lambda: index.search_rescored(floats[:, :9] if bad else floats, 2),
+            RuntimeError,
+            "rank 1 failed: .*24 dimens",
+        ),
+        (lambda: index.search_rescored(floats + RANK, 2), ValueError, "same checksum of the queries on all ranks"),
+        (lambda: index.search_rescored(None if bad else floats, 2), RuntimeError, "rank 1 failed: .*them on this rank"),
+        (lambda: index.search_rescored(floats, 2, scale=2.0), ValueError, "scale: expected None, as documents are not"),
+        (lambda: index.search(queries, 2) if bad else index.range_search(queries, 2), ValueError, "take the same step"),
+    ]
+    for call, error, text in failures:
+        with raises(error, text) as raised:
+            call()
+        assert type(raised.value) is error
+        whole = HammingIndex(24)
+        whole.add(database)
+        same(index.range_search(queries, 4), whole.range_search(queries, 4))
+
+
 def raises(error, text):
     return pytest.raises(error, match=text)
 
@@ -136,7 +239,7 @@ def errors(folder: str) -> None:
             ValueError,
             "shards that do not overlap, but rank 0 holds 250 codes from 0 on, and",
         ),
-        (lambda: search(q=None), ValueError, "sharded_topk: queries: expected packed codes on this rank, got None"),
+        (lambda: search(q=None), ValueError, "sharded_topk: queries: expected them on this rank, got None"),
         (lambda: search(source=4), ValueError, "source: expected a rank below 4, got 4"),
         (lambda: search(source="a"), TypeError, "source: expected a whole number, got str"),
         (
@@ -215,7 +318,7 @@ def say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-JOBS = {job.__name__: job for job in (topk, index, errors, lonely, killed)}
+JOBS = {job.__name__: job for job in (topk, index, parts, wrong_parts, errors, lonely, killed)}
 
 if __name__ == "__main__":
     names = sys.argv[2:]

@@ -35,6 +35,16 @@ def test_the_same_as_one_machine_and_errors_on_all(tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_filters_ranges_and_rescoring_as_on_one_machine(tmp_path) -> None:
+    done = torchrun(3, str(JOBS), str(tmp_path), "parts", "wrong_parts")
+    assert done.returncode == 0, done.stderr
+    for job in ("parts", "wrong_parts"):
+        assert sorted(line for line in done.stdout.splitlines() if f": {job} done" in line) == [
+            f"rank {rank}: {job} done" for rank in range(3)
+        ]
+
+
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_job(tmp_path) -> None:
     done = torchrun(2, str(JOBS), str(tmp_path), "killed")
     assert done.returncode != 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from emulation_cases import check_average_precision, equal, filters, labels
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -16,34 +17,7 @@ ROWS = [0, 1, 7, 97]
 LIMITS = {np.float16: 0x7C00, np.float32: 0x7F800000, np.float64: 0x7FF0000000000000, np.int8: 127, np.int64: 2**63 - 1}
 
 
-def equal(got: Any, expected: Any) -> None:
-    """The same values, dtypes and shapes; tuples of arrays one by one."""
-    if isinstance(expected, tuple):
-        assert len(got) == len(expected)
-        for one, other in zip(got, expected, strict=True):
-            equal(one, other)
-        return
-    assert got.dtype == expected.dtype
-    np.testing.assert_array_equal(got, expected)
-
-
-def filters(queries: int, rows: int, seed: int = 0) -> dict[str, Array]:
-    """A mask that keeps two thirds, and one row to leave out for most queries."""
-    random = np.random.default_rng([seed, queries, rows])
-    return {"mask": random.random(rows) < 0.67, "exclude": random.integers(-1, rows, queries)}
-
-
-def labels(kind: str, queries: int, rows: int) -> tuple[Array, Array]:
-    """Class ids with some -1, or multi-hot rows with some empty."""
-    random = np.random.default_rng([queries, rows])
-    if kind == "ids":
-        return random.integers(-1, 3, queries), random.integers(-1, 3, rows)
-    classes = int(kind.removeprefix("sets"))
-    share = min(0.3, 4 / classes)
-    return random.random((queries, classes)) < share, random.random((rows, classes)) < share
-
-
-@pytest.mark.parametrize("bits", [1, 7, 8, 31, 32, 33, 100])
+@pytest.mark.parametrize("bits", [1, 7, 8, 31, 32, 33, 48, 100, 136, 300])
 @pytest.mark.parametrize("dtype", LIMITS)
 def test_pack(kernels: Any, reference: ModuleType, dtype: type, bits: int) -> None:
     x = np.random.default_rng(bits).integers(-2, 3, (5, bits)).astype(dtype)
@@ -53,12 +27,16 @@ def test_pack(kernels: Any, reference: ModuleType, dtype: type, bits: int) -> No
     equal(kernels.pack(x, LIMITS[dtype]), reference.pack(x))
 
 
-def test_pack_reads_rows_with_a_stride(kernels: Any, reference: ModuleType) -> None:
-    x = np.random.default_rng(0).standard_normal((6, 50)).astype(np.float32)[::2, :43]
-    equal(kernels.pack(x, LIMITS[np.float32]), reference.pack(x))
+@pytest.mark.parametrize(("width", "first"), [(50, 0), (64, 0), (64, 3), (64, 16)])
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_pack_reads_rows_with_a_stride(
+    kernels: Any, reference: ModuleType, dtype: type, width: int, first: int
+) -> None:
+    x = np.random.default_rng(0).integers(-2, 3, (6, width)).astype(dtype)[::2, first : first + 43]
+    equal(kernels.pack(x, LIMITS[dtype]), reference.pack(x))
 
 
-@pytest.mark.parametrize("bits", [1, 8, 31, 33, 100])
+@pytest.mark.parametrize("bits", [1, 4, 8, 31, 33, 36, 100, 300, 302])
 def test_unpack(kernels: Any, reference: ModuleType, random_codes: Any, bits: int) -> None:
     codes = random_codes(5, -(-bits // 8))
     equal(kernels.unpack(codes, bits), reference.unpack(codes, bits))
@@ -170,14 +148,6 @@ def test_widest_codes(kernels: Any, reference: ModuleType, random_codes: Any) ->
     equal(kernels.hamming_histogram(queries, database), reference.hamming_histogram(queries, database))
 
 
-def check_average_precision(kernels: Any, reference: ModuleType, *arguments: Array, **options: Any) -> None:
-    """Counts are exact; the sum of fractions may differ in its last digits."""
-    sums, hits, relevant = kernels.average_precision_counts(*arguments, **options)
-    expected_sums, expected_hits, expected_relevant = reference.average_precision_counts(*arguments, **options)
-    equal((hits, relevant), (expected_hits, expected_relevant))
-    np.testing.assert_allclose(sums, expected_sums, rtol=1e-13, atol=0)
-
-
 @pytest.mark.parametrize("filtered", [False, True], ids=["all", "filtered"])
 @pytest.mark.parametrize("kind", ["ids", "sets3", "sets70"])
 @pytest.mark.parametrize("rows", [0, 1, 97])
@@ -210,7 +180,7 @@ def documents_of(dtype: type, rows: int, dim: int) -> Array:
 
 
 @pytest.mark.parametrize("dtype", VALUES)
-@pytest.mark.parametrize("dim", [1, 7, 16, 17, 31, 33, 100, 520, 1000])
+@pytest.mark.parametrize("dim", [1, 7, 16, 17, 31, 33, 100, 128, 384, 520, 1000])
 def test_rescore(kernels: Any, reference: ModuleType, dim: int, dtype: type) -> None:
     """Equal to the last bit, though the contract between CPU and CUDA is looser."""
     random = np.random.default_rng(dim)

@@ -1,0 +1,256 @@
+"""Who takes part in gpu.py: fasthash on each path, and what users of a GPU would pick instead.
+
+    torch fp16, torch int8   products of -1 and +1 on the tensor cores, then topk or what the op needs (gpu_torch.py)
+    naive                    one thread a code with __popc (ceilings.cu), the matrix in blocks, then torch.topk
+    faiss                    GpuIndexBinaryFlat, from device memory to device memory
+
+What a peer may prepare lies outside of the timing: floats of -1 and +1, the FAISS index. fasthash prepares nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import gpu_torch
+import torch
+from cells import Cell
+from contestants import Call
+from gpu_loops import Library
+from gpu_torch import FP16, GB, INT8, MOST_MATRIX, OVERSAMPLE, Inputs, Products, results
+
+import fasthash
+
+# What FASTHASH_CUDA_PATH and set_cuda_path offer beside "auto", for the ops that heed it.
+PATHS = {"hamming_topk": ("counting", "popcount", "tensor"), "hamming_distance": ("popcount", "tensor")}
+MOST_FAISS = 2048
+
+
+@dataclass(frozen=True)
+class GpuContestant:
+    """How an op is done by one library."""
+
+    name: str
+    start: Callable[[Cell, Inputs], Call]  # -> the call that is timed
+    prepared: Callable[[Cell], int]  # bytes that it keeps for each database
+    memory: Callable[[Cell], int]  # bytes beside inputs and what is prepared, an estimate
+    missing: Callable[[Cell], str] = lambda cell: ""  # why it cannot take part, or nothing
+    path: str = ""  # of fasthash
+
+    @property
+    def own(self) -> bool:
+        """Whether it is fasthash, whose results are the same bytes on every path."""
+        return bool(self.path)
+
+
+OPS: dict[str, Callable[[Cell, Inputs], Any]] = {
+    "hamming_topk": lambda cell, x: fasthash.hamming_topk(*x, cell.k),
+    "hamming_range": lambda cell, x: fasthash.hamming_range(*x),
+    "hamming_distance": lambda cell, x: fasthash.hamming_distance(*x),
+    "hamming_histogram": lambda cell, x: fasthash.hamming_histogram(*x),
+    "relevance_histogram": lambda cell, x: fasthash.relevance_histogram(*x),
+    "average_precision_counts": lambda cell, x: fasthash.average_precision_counts(*x),
+    "pack": lambda cell, x: fasthash.pack(*x),
+    "unpack": lambda cell, x: fasthash.unpack(*x),
+    "rescore": lambda cell, x: fasthash.rescore(*x),
+    "topk_rescored": lambda cell, x: fasthash.topk_rescored(*x, cell.k, oversample=OVERSAMPLE),
+}
+
+
+def _native() -> Any:
+    """The CUDA part of the compiled module, where it lets a path be chosen."""
+    cuda = getattr(fasthash._native._C, "cuda", None)
+    return cuda if hasattr(cuda, "set_path") else None
+
+
+def _own(path: str) -> GpuContestant:
+    def start(cell: Cell, x: Inputs) -> Call:
+        native = _native()
+
+        def call() -> Any:
+            if native is not None:
+                native.set_path(path)
+            return OPS[cell.op](cell, x)
+
+        return call
+
+    def missing(cell: Cell) -> str:
+        if path == "auto":
+            return ""
+        if (native := _native()) is None:
+            return "this build has no choice of path"
+        try:
+            native.set_path(path)
+            taken = _taken_path(native, cell)
+        except ValueError as error:
+            return str(error)
+        finally:
+            native.set_path("auto")
+        if taken not in (None, path):
+            return f"these sizes go by {taken}"
+        if path == "tensor" and not (8 <= torch.cuda.get_device_capability()[0] <= 9):
+            return "no binary products on this GPU"
+        return ""
+
+    name = "fasthash" if path == "auto" else f"fasthash {path}"
+    return GpuContestant(name, start, _code_bytes, lambda cell: 2 * result_bytes(cell) + GB, missing, path)
+
+
+def _taken_path(native: Any, cell: Cell) -> str | None:
+    """Where a top-k or a matrix would go now; None where the build does not say."""
+    if cell.op == "hamming_topk" and hasattr(native, "topk_path"):
+        return str(native.topk_path(cell.queries, cell.codes, cell.bytes, cell.k))
+    if cell.op == "hamming_distance" and hasattr(native, "matrix_path"):
+        return str(native.matrix_path(cell.queries, cell.codes, cell.bytes))
+    return None
+
+
+def chosen_path(cell: Cell, capability: int) -> str | None:
+    """What "auto" stands for in a top-k; None where the build does not say."""
+    native = _native()
+    if cell.op != "hamming_topk" or not hasattr(native, "choose_path"):
+        return None
+    return str(native.choose_path(capability, cell.queries, cell.codes, cell.bytes, cell.k))
+
+
+def result_bytes(cell: Cell) -> int:
+    """Of what the op returns."""
+    bins = 8 * cell.bytes + 1
+    return {
+        "hamming_topk": 12 * cell.queries * cell.k,
+        "hamming_range": 8 * cell.queries + 12 * cell.queries * cell.k,
+        "hamming_distance": 4 * cell.queries * cell.codes,
+        "hamming_histogram": 8 * cell.queries * bins,
+        "relevance_histogram": 16 * cell.queries * bins,
+        "average_precision_counts": 24 * cell.queries,
+        "pack": cell.codes * cell.bytes,
+        "unpack": 4 * cell.codes * cell.bits,
+        "rescore": 4 * cell.queries * cell.k,
+        "topk_rescored": 12 * cell.queries * cell.k,
+    }[cell.op]
+
+
+def _code_bytes(cell: Cell) -> int:
+    return cell.codes * cell.bytes
+
+
+def naive(library: Library | None) -> Callable[[Cell, Inputs], Call]:
+    """The matrix of distances, and of it the nearest."""
+
+    def start(cell: Cell, x: Inputs) -> Call:
+        assert library is not None
+        queries, database = x
+        rows = max(1, min(cell.queries, MOST_MATRIX // (4 * cell.codes)))
+
+        def matrix(first: int, last: int, out: torch.Tensor) -> torch.Tensor:
+            part = out[: last - first]
+            sizes = (cell.codes, cell.bytes)
+            library.call("naive_distance", queries[first:last], last - first, database, *sizes, part)
+            return part
+
+        def top_k() -> tuple[torch.Tensor, torch.Tensor]:
+            distances, indices = results(cell, queries)
+            out = queries.new_empty((rows, cell.codes), dtype=torch.int32)
+            for first in range(0, cell.queries, rows):
+                block = slice(first, min(first + rows, cell.queries))
+                distances[block], indices[block] = matrix(first, block.stop, out).topk(cell.k, largest=False)
+            return distances, indices
+
+        def distance() -> torch.Tensor:
+            return matrix(0, cell.queries, queries.new_empty((cell.queries, cell.codes), dtype=torch.int32))
+
+        return top_k if cell.op == "hamming_topk" else distance
+
+    return start
+
+
+@cache
+def _faiss_resources() -> Any:
+    """One for all indexes: it reserves memory. On torch's stream."""
+    import faiss
+
+    resources = faiss.StandardGpuResources()
+    stream = faiss.cast_integer_to_cudastream_t(torch.cuda.current_stream().cuda_stream)
+    resources.setDefaultStream(torch.cuda.current_device(), stream)
+    return resources
+
+
+def faiss_top_k(cell: Cell, x: Inputs) -> Call:
+    import faiss
+    from faiss.contrib import torch_utils
+
+    queries, database = x
+    index = faiss.GpuIndexBinaryFlat(_faiss_resources(), 8 * cell.bytes)
+    index.add(database.cpu().numpy())
+
+    def call() -> tuple[torch.Tensor, torch.Tensor]:
+        distances, indices = results(cell, queries)
+        index.search_c(
+            cell.queries,
+            torch_utils.swig_ptr_from_UInt8Tensor(queries),
+            cell.k,
+            torch_utils.swig_ptr_from_IntTensor(distances),
+            torch_utils.swig_ptr_from_IndicesTensor(indices),
+        )
+        return distances, indices
+
+    return call
+
+
+def _no_faiss(cell: Cell) -> str:
+    if importlib.util.find_spec("faiss") is None:
+        return "faiss is not installed"
+    import faiss
+
+    if not hasattr(faiss, "GpuIndexBinaryFlat"):
+        return "this faiss has no GPU part"
+    return f"k above {MOST_FAISS}" if cell.k > MOST_FAISS else ""
+
+
+def _of_torch(
+    name: str, start: Callable[[Cell, Inputs], Call], products: Products = FP16, extra: int = 8
+) -> GpuContestant:
+    """extra: bytes that a pair of a block takes beside its product."""
+    return GpuContestant(
+        name,
+        start,
+        lambda cell: cell.codes * 8 * cell.bytes * products.dtype.itemsize,
+        lambda cell: products.rows(cell) * cell.codes * (products.bytes_of_pair + extra) + 2 * result_bytes(cell) + GB,
+    )
+
+
+def contestants(op: str, library: Library | None) -> list[GpuContestant]:
+    """Who does an op, fasthash first."""
+    naive_kernel = GpuContestant(
+        "naive",
+        naive(library),
+        _code_bytes,
+        lambda cell: 3 * MOST_MATRIX + result_bytes(cell),
+        lambda cell: "" if library is not None else "nvcc is not installed",
+    )
+    faiss = GpuContestant("faiss", faiss_top_k, _code_bytes, lambda cell: result_bytes(cell) + 2 * GB, _no_faiss)
+    peers = {
+        "hamming_topk": [
+            _of_torch("torch fp16", gpu_torch.top_k(FP16)),
+            _of_torch("torch int8", gpu_torch.top_k(INT8), INT8),
+            naive_kernel,
+            faiss,
+        ],
+        "hamming_distance": [
+            _of_torch("torch fp16", gpu_torch.distance(FP16)),
+            _of_torch("torch int8", gpu_torch.distance(INT8), INT8, 12),
+            naive_kernel,
+        ],
+        "hamming_range": [_of_torch("torch fp16", gpu_torch.within_radius, gpu_torch.SMALL, 14)],
+        "hamming_histogram": [_of_torch("torch fp16", gpu_torch.histogram, gpu_torch.SMALL, 32)],
+        "relevance_histogram": [_of_torch("torch fp16", gpu_torch.histogram, gpu_torch.SMALL, 32)],
+        "average_precision_counts": [_of_torch("torch fp16", gpu_torch.average_precision)],
+        "pack": [GpuContestant("torch", gpu_torch.pack, lambda cell: 0, lambda cell: 3 * cell.codes * cell.bits)],
+        "unpack": [GpuContestant("torch", gpu_torch.unpack, lambda cell: 0, lambda cell: 10 * cell.codes * cell.bits)],
+        "rescore": [GpuContestant("torch", gpu_torch.rescore, lambda cell: 0, lambda cell: 3 * MOST_MATRIX)],
+        "topk_rescored": [_of_torch("torch fp16", gpu_torch.topk_rescored)],
+    }
+    return [_own("auto"), *map(_own, PATHS.get(op, ())), *peers[op]]
