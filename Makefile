@@ -72,8 +72,8 @@ test-gpu: $(VENV)/test.stamp
 gpu-sanitize: $(VENV)/test.stamp
 	$(BIN)/python tests/gpu/sanitize.py
 
-cuda-archs: $(VENV)/test.stamp
-	$(BIN)/python cmake/cuda_archs.py
+cuda-archs:
+	$(PYTHON) cmake/cuda_archs.py
 
 build/cases.bin: $(VENV)/test.stamp $(wildcard tests/*_cases.py) fasthash/ops/reference.py
 	mkdir -p build
