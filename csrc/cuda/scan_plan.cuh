@@ -9,7 +9,7 @@ namespace fasthash::cuda {
 
 constexpr int kMaxWarps = 8;
 constexpr int kMaxThreads = kMaxWarps * kLanes;
-constexpr int kMissing = 1 << 28;  // more than any count
+constexpr int kMissing = 1 << 28;                    // more than any count
 constexpr int64_t kSharedBytes = int64_t{48} << 10;  // of a block, without opting in
 #ifdef FASTHASH_EMULATION
 constexpr int64_t kTileQueries = 6;
