@@ -104,7 +104,9 @@ def test_range_search_cannot_be_captured(gpu: Any) -> None:
         fasthash.hamming_range(table, table, 20)
     torch.cuda.synchronize()
     same = table.cpu()
-    assert_equal(tuple(x.cpu() for x in fasthash.hamming_range(table, table, 20)), fasthash.hamming_range(same, same, 20))
+    assert_equal(
+        tuple(x.cpu() for x in fasthash.hamming_range(table, table, 20)), fasthash.hamming_range(same, same, 20)
+    )
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
