@@ -23,6 +23,7 @@ from gpu_loops import (
     CHAINS,
     PER_ROUND,
     THREADS,
+    UNROLL,
     Library,
     build,
     expected,
@@ -43,6 +44,8 @@ BUFFER_BYTES = 2 << 30
 
 def per_round(name: str) -> int:
     """What a round of one block does: instructions times lanes, or bits of products."""
+    if name == "b1 wgmma":
+        return UNROLL * (THREADS // 128) * 64 * 64 * 256
     if name.startswith("b1"):
         return PER_ROUND * (THREADS // 32) * 16 * 8 * int(name[4:])
     return PER_ROUND * THREADS
@@ -59,7 +62,7 @@ def measure_loop(library: Library, name: str, blocks: int, device: str, seconds_
         raise AssertionError(f"{name}: {wrong}")
     numbers = seeds_of(name)
     seeds = torch.from_numpy(numbers.view(np.int32)).to(device)
-    size = {"histogram": BINS, "b1 k256": 4 * CHAINS * THREADS, "b1 k128": 4 * CHAINS * THREADS}
+    size = {"histogram": BINS, **dict.fromkeys(("b1 k256", "b1 k128", "b1 wgmma"), 4 * CHAINS * THREADS)}
     out = torch.full((blocks, size.get(loop_of(name), CHAINS * THREADS)), -1, dtype=torch.int32, device=device)
     watch = torch.zeros(2, dtype=torch.int64, device=device)
 

@@ -36,13 +36,13 @@ void matrix(const char* op, Codes a, Codes b, int32_t* out, StreamHandle stream)
 
 void hamming_distance(Codes a, Codes b, int32_t* out, StreamHandle stream) {
   const char* op = "hamming_distance";
-  if (matrix_path_here(a.rows, b.rows, a.bytes) == Path::kTensor) return distances_by_tensor(op, a, b, out, stream);
+  if (matrix_path(a.rows, b.rows, a.bytes) == Path::kTensor) return distances_by_tensor(op, a, b, out, stream);
   matrix<Xor, 32>(op, a, b, out, stream);
 }
 
 void label_overlap(Codes a, Codes b, int32_t* out, StreamHandle stream) {
   const char* op = "label_overlap";
-  if (matrix_path_here(a.rows, b.rows, a.bytes) == Path::kTensor) return overlaps_by_tensor(op, a, b, out, stream);
+  if (matrix_path(a.rows, b.rows, a.bytes) == Path::kTensor) return overlaps_by_tensor(op, a, b, out, stream);
   matrix<And, 4>(op, a, b, out, stream);
 }
 

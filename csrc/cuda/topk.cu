@@ -134,7 +134,7 @@ int64_t topk_workspace(int64_t queries, int64_t database, int64_t bytes, int64_t
 }
 
 int64_t topk_answered(int64_t queries, int64_t database, int64_t bytes, int64_t k) {
-  const Path path = path_here(queries, database, bytes, k);
+  const Path path = topk_path(queries, database, bytes, k);
   if (path == Path::kCounting) return -1;
   const ListPlan plan = plan_lists(queries, database, k, path == Path::kTensor);
   return static_cast<int64_t>(
@@ -144,7 +144,7 @@ int64_t topk_answered(int64_t queries, int64_t database, int64_t bytes, int64_t 
 void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
                   void* workspace, int64_t, StreamHandle stream) {
   const char* op = "hamming_topk";
-  const Path path = path_here(queries.rows, database.rows, queries.bytes, k);
+  const Path path = topk_path(queries.rows, database.rows, queries.bytes, k);
   if (path == Path::kCounting) {
     search_by_counting(op, plan_topk(queries.rows, database.rows, queries.bytes), queries, database, k, filter, nullptr,
                        nullptr, distances, indices, workspace, stream);

@@ -80,7 +80,7 @@ def test_paths_are_set_before_each_call_and_given_back(monkeypatch: pytest.Monke
     seen: list[str] = []
 
     def set_path(name: str) -> None:
-        if name == "placed":
+        if name == "counting":
             raise ValueError("no such path")
         seen.append(name)
 
@@ -90,10 +90,12 @@ def test_paths_are_set_before_each_call_and_given_back(monkeypatch: pytest.Monke
     cell = cell_of("hamming_topk")
     (arrays,) = inputs(cell, "cpu")
     by_name = {contestant.name: contestant for contestant in contestants("hamming_topk", None)}
-    assert by_name["fasthash placed"].missing(cell) == "no such path"
+    assert by_name["fasthash counting"].missing(cell) == "no such path"
     assert by_name["fasthash tensor"].missing(cell) == "no binary products on this GPU"
     assert by_name["fasthash popcount"].missing(cell) == ""
     assert seen[-1] == "auto"
+    native.topk_path = lambda *sizes: "counting"
+    assert by_name["fasthash popcount"].missing(cell) == "these sizes go by counting"
     calls = [by_name[name].start(cell, arrays) for name in ("fasthash popcount", "fasthash")]
     for call in (*calls, *calls):
         call()
