@@ -5,7 +5,8 @@ namespace fasthash::cuda {
 namespace {
 
 template <int kWords>
-__global__ void __launch_bounds__(kMaxThreads, Shape<kWords>::kMinBlocks) filter_kernel(Scan scan, Candidates candidates) {
+__global__ void __launch_bounds__(kMaxThreads, Shape<kWords>::kMinBlocks)
+    filter_kernel(Scan scan, Candidates candidates) {
   constexpr int kCodes = Shape<kWords>::kCodes;
   uint64_t* bounds = own_shared<uint64_t>(scan);
   for_each_tile<kWords, Xor>(scan, [&](const Tile& tile) {
