@@ -161,6 +161,8 @@ def show(measured: dict[str, Any]) -> str:
     if "launch_seconds" in measured:
         launch = measured["launch_seconds"]
         parts.append(f"An empty kernel every {1e6 * launch['median']:.2f} us{host_bound(launch)}.")
+    if "b1 wgmma" in measured["rates"]:
+        parts.append("b1 wgmma is a lower bound: its products are 64 columns wide, and it waits after every eight.")
     parts += [f"No ceiling: {reason}" for reason in measured["failed"]]
     return "\n\n".join(parts)
 
