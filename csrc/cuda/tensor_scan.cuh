@@ -315,6 +315,7 @@ __device__ void scan_tensor_part(const TensorScan& scan, int64_t first_query, in
 // All work of the block: parts of the database, for 64 queries a query warp.
 template <int kWords, Share kWhich, class Visitor>
 __device__ void scan_by_tensor(const TensorScan& scan, Visitor visitor) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ < 1000  // later devices never come here: see choose_path
   const int64_t block_queries = int64_t{kWarpQueries} * scan.query_warps;
   const int64_t query_blocks = (scan.queries.rows + block_queries - 1) / block_queries;
   for (int64_t job = blockIdx.x; job < query_blocks * scan.parts; job += gridDim.x) {
@@ -322,6 +323,7 @@ __device__ void scan_by_tensor(const TensorScan& scan, Visitor visitor) {
     const int64_t end = begin + scan.part_tiles < scan.tiles ? begin + scan.part_tiles : scan.tiles;
     scan_tensor_part<kWords, kWhich>(scan, job % query_blocks * block_queries, begin, end, visitor);
   }
+#endif
 }
 
 constexpr int64_t kWantedBlocks = 2048;  // a few for each multiprocessor of a large device

@@ -20,6 +20,8 @@ constexpr int64_t kCapacity = 4096,
 constexpr int64_t kListKeys = int64_t{16} << 20;  // of all lists: 128 MB
 constexpr int64_t kMinSample = 4096;
 #endif
+// Rows for each of the sample, at most: a coarser bound lets so much through that the scan stops for it all the time.
+constexpr int64_t kMaxStep = 256;
 
 int64_t slack(double mean) {
   return static_cast<int64_t>(std::ceil(mean + 4 * std::sqrt(mean) + 4));
@@ -117,6 +119,7 @@ ListPlan plan_lists(int64_t queries, int64_t database, int64_t k, bool two_scans
     const double most = static_cast<double>(capacity);
     if (two_scans && most_keys(plan.few_rank, 1.0 / kShare) > most) continue;
     for (int64_t rows = kMinSample; 4 * rows <= database; rows *= 2) {
+      if (rows * kMaxStep < database) continue;
       plan.step = database / rows;
       plan.sample_rows = ceil_div(database, plan.step);
       const double share = static_cast<double>(plan.sample_rows) / static_cast<double>(database);
