@@ -9,8 +9,7 @@ template <int kWords>
 constexpr int kFilterBlocks = kWords == 1 || kWords == 2 ? kHeavyMinBlocks : Shape<kWords>::kMinBlocks;
 
 template <int kWords>
-__global__ void __launch_bounds__(kMaxThreads, kFilterBlocks<kWords>)
-    filter_kernel(Scan scan, Candidates candidates) {
+__global__ void __launch_bounds__(kMaxThreads, kFilterBlocks<kWords>) filter_kernel(Scan scan, Candidates candidates) {
   constexpr int kCodes = Shape<kWords>::kCodes;
   uint64_t* bounds = own_shared<uint64_t>(scan);
   for_each_tile<kWords, Xor>(scan, [&](const Tile& tile) {
