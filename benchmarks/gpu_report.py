@@ -129,7 +129,7 @@ def _cells(rows: list[dict[str, Any]]) -> str:
 def _times(entry: dict[str, Any]) -> str:
     """Median and half of what lies between the quartiles."""
     first, third = entry["quartiles"]
-    return f"{1e3 * entry['median']:.3f} ±{(third - first) / 2 / entry['median']:.0%}"
+    return f"{1e3 * entry['median']:.3f} ±{(third - first) / 2 / entry['median']:.0%}{gpu_ceilings.host_bound(entry)}"
 
 
 def _against(row: dict[str, Any], name: str) -> str:
