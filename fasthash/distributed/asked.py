@@ -109,8 +109,9 @@ class Asked:
 
 def _settled(state: Snapshot) -> Snapshot:
     """The state with the tables that it has for all its codes, if any: the others would wait while it makes some."""
-    tables = state.lazy.tables
-    return replace(state, multi_index="never" if tables is None or tables.rows != len(state) else "always")
+    lazy = state.lazy.grown()  # which keeps them, whatever other threads do
+    whole = lazy.tables is not None and lazy.tables.rows == len(state)
+    return replace(state, lazy=lazy, multi_index="always" if whole else "never")
 
 
 def _same(result: Any) -> Any:
