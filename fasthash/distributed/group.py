@@ -12,13 +12,14 @@ import torch
 import torch.distributed as dist
 
 FACTS = 11  # numbers that ranks tell each other at each step
-STEPS = BUILD, IDS, TABLES, JOIN, COUNT, SEND, SEARCH, RANGE, PREPARE, CANDIDATES, RESCORE = (
+STEPS = BUILD, IDS, TABLES, JOIN, COUNT, SEND, TOPK, SEARCH, RANGE, PREPARE, CANDIDATES, RESCORE = (
     "build an index",
     "compare ids",
     "make tables",
     "join an index",
     "count",
     "send the queries of a source",
+    "search shards",
     "search",
     "search a range",
     "prepare to rescore",

@@ -283,6 +283,11 @@ def wrong_parts(folder: str) -> None:
         (lambda: index.search_rescored(None if bad else floats, 2), RuntimeError, "rank 1 failed: .*them on this rank"),
         (lambda: index.search_rescored(floats, 2, scale=2.0), ValueError, "scale: expected None, as documents are not"),
         (lambda: index.search(queries, 2) if bad else index.range_search(queries, 2), ValueError, "take the same step"),
+        (
+            lambda: sharded_topk(queries, database, 2, offset=0) if bad else index.search(queries, 2),
+            ValueError,
+            "take the same step, got",
+        ),
         (lambda: index.total() if bad else index.search_rescored(floats, 2), ValueError, "take the same step, got"),
         (
             lambda: int8.search_rescored(floats, 2, scale=1.0 + RANK),
