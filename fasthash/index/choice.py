@@ -35,14 +35,18 @@ class Choice:
         faster = self.faster()
         return faster if self._since < _WHILE * self._means[not faster] else not faster
 
-    def note(self, tables: bool, seconds: float) -> None:
-        """What a search took. With a trial of the slower way, what that took before counts no more."""
+    def settled(self, tables: bool) -> bool:
+        """Whether this is the usual way, and was timed so often that one search may stand for some."""
+        return self.known() and tables == self.faster() and len(self._seconds[tables]) == _KEPT
+
+    def note(self, tables: bool, seconds: float, times: int = 1) -> None:
+        """What a search took, which may stand for several. A trial of the slower way makes its older times void."""
         known = self.known()
         if known and tables != self.faster():
-            times: tuple[float, ...] = (seconds,)
+            own: tuple[float, ...] = (seconds,)
         else:
-            times = (*self._seconds[tables][1 - _KEPT :], seconds)
-        self._since = self._since + seconds if known and len(times) > 1 else 0.0
-        self._seconds[tables] = times
-        kept = sorted(times)[: max(1, len(times) - max(1, len(times) // 4))]
+            own = (*self._seconds[tables][1 - _KEPT :], seconds)
+        self._since = self._since + times * seconds if known and len(own) > 1 else 0.0
+        self._seconds[tables] = own
+        kept = sorted(own)[: max(1, len(own) - max(1, len(own) // 4))]
         self._means[tables] = sum(kept) / len(kept)

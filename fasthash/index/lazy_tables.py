@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from time import perf_counter
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import torch
 
@@ -25,13 +26,94 @@ from fasthash.ops.search import range_kernel, topk_kernel
 When = Literal["auto", "always", "never"]
 WHEN: tuple[When, ...] = ("auto", "always", "never")
 
-_Found = TypeVar("_Found", merged.Nearest, merged.Within)
+_Codes = tuple[torch.Tensor, torch.Tensor | None]  # and their mask
+_Found = TypeVar("_Found")
 
 _LEAST_ROWS = 1 << 15  # a scan of fewer takes some microseconds
 _MOST_LOOKED_AT = 8  # queries of a search whose radius is looked at
 _EACH = 8  # of so many searches one is looked at, which takes some microseconds, and stands for all
 _SHARE = 4  # of the available memory, this part at most is given to tables
 _IDLE = 16  # times what it took to make tables, and a second: so long searches do without them before they are dropped
+
+
+class _Asked(Protocol[_Found]):
+    """A search, in both ways."""
+
+    queries: torch.Tensor
+    radius: int | None  # how far every query has to go, where that is known before
+
+    def kind(self, mask: torch.Tensor | None) -> Hashable:
+        """Of searches that take about as long."""
+
+    def scan(self, codes: torch.Tensor, mask: torch.Tensor | None) -> _Found:
+        """Of all codes."""
+
+    def walk(self, tables: MultiIndex, codes: torch.Tensor, mask: torch.Tensor | None) -> tuple[_Found, float]:
+        """With tables for the first codes and a scan of the others; and the seconds that those others took."""
+
+    def radii(self, found: _Found) -> list[int]:
+        """How far some of the queries had to go."""
+
+
+class _Nearest:
+    def __init__(self, queries: torch.Tensor, k: int) -> None:
+        self.queries = queries
+        self.radius: int | None = None
+        self.k = k
+
+    def kind(self, mask: torch.Tensor | None) -> Hashable:
+        return "k", self.k.bit_length(), len(self.queries).bit_length(), mask is None
+
+    def scan(self, codes: torch.Tensor, mask: torch.Tensor | None) -> merged.Nearest:
+        return topk_kernel(self.queries, codes, self.k, mask)
+
+    def walk(self, tables: MultiIndex, codes: torch.Tensor, mask: torch.Tensor | None) -> tuple[merged.Nearest, float]:
+        (codes, mask), later = _split(tables, codes, mask)
+        found = tables.topk(self.queries, codes, self.k, mask=mask)[:2]
+        if later is None:
+            return found, 0.0
+        begun = perf_counter()
+        distances, positions = self.scan(*later)
+        moved = torch.where(positions < 0, positions, positions + tables.rows)
+        return merged.nearest([found, (distances, moved)], self.k), perf_counter() - begun
+
+    def radii(self, found: merged.Nearest) -> list[int]:
+        return list(found[0][:_MOST_LOOKED_AT, -1].tolist())
+
+
+class _Within:
+    def __init__(self, queries: torch.Tensor, radius: int) -> None:
+        self.queries = queries
+        self.radius: int | None = radius
+        self._radius = radius
+
+    def kind(self, mask: torch.Tensor | None) -> Hashable:
+        return "radius", self._radius, len(self.queries).bit_length(), mask is None
+
+    def scan(self, codes: torch.Tensor, mask: torch.Tensor | None) -> merged.Within:
+        return range_kernel(self.queries, codes, self._radius, mask)
+
+    def walk(self, tables: MultiIndex, codes: torch.Tensor, mask: torch.Tensor | None) -> tuple[merged.Within, float]:
+        (codes, mask), later = _split(tables, codes, mask)
+        found = tables.range(self.queries, codes, self._radius, mask=mask)[:3]
+        if later is None:
+            return found, 0.0
+        begun = perf_counter()
+        offsets, distances, positions = self.scan(*later)
+        return merged.within([found, (offsets, distances, positions + tables.rows)]), perf_counter() - begun
+
+    def radii(self, found: merged.Within) -> list[int]:
+        return [self._radius]
+
+
+def _split(tables: MultiIndex, codes: torch.Tensor, mask: torch.Tensor | None) -> tuple[_Codes, _Codes | None]:
+    """The codes that the tables have, and those that came later, if there are any."""
+    rows = tables.rows
+    if rows == len(codes):
+        return (codes, mask), None
+    if mask is None:
+        return (codes[:rows], None), (codes[rows:], None)
+    return (codes[:rows], mask[:rows]), (codes[rows:], mask[rows:])
 
 
 def saving(queries: int, scan: float, walks: list[float], radii: list[int], threads: int) -> float:
@@ -86,99 +168,71 @@ class LazyTables:
         self, when: When, bits: int, queries: torch.Tensor, codes: torch.Tensor, k: int, mask: torch.Tensor | None
     ) -> merged.Nearest:
         """As `hamming_topk`."""
-
-        def scan(codes: torch.Tensor, mask: torch.Tensor | None) -> merged.Nearest:
-            return topk_kernel(queries, codes, k, mask)
-
-        def walk(tables: MultiIndex, codes: torch.Tensor, mask: torch.Tensor | None) -> merged.Nearest:
-            return tables.topk(queries, codes, k, mask=mask)[:2]
-
-        def both(first: merged.Nearest, later: merged.Nearest, rows: int) -> merged.Nearest:
-            return merged.nearest([first, (later[0], torch.where(later[1] < 0, later[1], later[1] + rows))], k)
-
-        def radii(found: merged.Nearest) -> list[int]:
-            return list(found[0][:_MOST_LOOKED_AT, -1].tolist())
-
         if k > len(codes) or not _possible(when, bits, queries, codes):
-            return scan(codes, mask)
+            return topk_kernel(queries, codes, k, mask)
         tables = self._ready(when, bits, codes)
         if tables is not None and k > tables.rows:
             tables = None
-        kind = ("k", k.bit_length(), len(queries).bit_length(), mask is None)
-        return self._search(when, bits, len(queries), codes, mask, tables, kind, scan, walk, both, radii)
+        return self._search(when, bits, codes, mask, tables, _Nearest(queries, k))
 
     def within(
         self, when: When, bits: int, queries: torch.Tensor, codes: torch.Tensor, radius: int, mask: torch.Tensor | None
     ) -> merged.Within:
         """As `hamming_range`."""
-
-        def scan(codes: torch.Tensor, mask: torch.Tensor | None) -> merged.Within:
-            return range_kernel(queries, codes, radius, mask)
-
-        def walk(tables: MultiIndex, codes: torch.Tensor, mask: torch.Tensor | None) -> merged.Within:
-            return tables.range(queries, codes, radius, mask=mask)[:3]
-
-        def both(first: merged.Within, later: merged.Within, rows: int) -> merged.Within:
-            return merged.within([first, (later[0], later[1], later[2] + rows)])
-
         if not _possible(when, bits, queries, codes):
-            return scan(codes, mask)
+            return range_kernel(queries, codes, radius, mask)
         tables = self._ready(when, bits, codes)
-        if tables is not None:
-            self._walks = self._walks or walk_costs(len(codes), bits)
-            cost = scan_cost(len(queries), *codes.shape)
-            if saving(len(queries), cost, self._walks, [radius], torch.get_num_threads()) == 0:
-                tables = None
-        kind = ("radius", min(radius, bits), len(queries).bit_length(), mask is None)
-        return self._search(when, bits, len(queries), codes, mask, tables, kind, scan, walk, both, lambda _: [radius])
+        return self._search(when, bits, codes, mask, tables, _Within(queries, min(radius, 8 * codes.shape[1])))
 
     def _search(
         self,
         when: When,
         bits: int,
-        queries: int,
         codes: torch.Tensor,
         mask: torch.Tensor | None,
         tables: MultiIndex | None,
-        kind: Hashable,
-        scan: Callable[[torch.Tensor, torch.Tensor | None], _Found],
-        walk: Callable[[MultiIndex, torch.Tensor, torch.Tensor | None], _Found],
-        both: Callable[[_Found, _Found, int], _Found],
-        radii: Callable[[_Found], list[int]],
+        asked: _Asked[_Found],
     ) -> _Found:
-        choice = self._choices.setdefault(kind, Choice())
-        newest = self.tables
-        looked_at = (newest is None or newest.rows < len(codes)) and self._counts()
-        if newest is None and not looked_at:
-            return scan(codes, mask)
-        begun = perf_counter()
-        if tables is not None and choice.take():
-            rows = tables.rows
-            found = walk(tables, codes[:rows], None if mask is None else mask[:rows])
-            if rows < len(codes):
-                walked = perf_counter()
-                found = both(found, scan(codes[rows:], None if mask is None else mask[rows:]), rows)
-                self._saved += 1e9 * (perf_counter() - walked)
-            choice.note(True, perf_counter() - begun)
+        """With tables or without; where the way is settled, one of some searches is timed."""
+        choice = self._choices.get(asked.kind(mask))
+        if choice is None:
+            choice = self._choices.setdefault(asked.kind(mask), Choice())
+        newest, walks = self.tables, tables is not None and choice.take()
+        if walks and not choice.known() and asked.radius is not None:
+            scan = scan_cost(len(asked.queries), *codes.shape)
+            if self._saving(len(asked.queries), scan, len(codes), bits, [asked.radius]) == 0:
+                walks = False
+                for _ in range(2):
+                    choice.note(True, math.inf)
+        settled = newest is None or choice.settled(walks)
+        if settled and not self._counts():
+            return asked.walk(tables, codes, mask)[0] if tables is not None and walks else asked.scan(codes, mask)
+        begun, times = perf_counter(), _EACH if settled else 1
+        if tables is not None and walks:
+            found, later = asked.walk(tables, codes, mask)
+            choice.note(True, perf_counter() - begun, times)
+            self._saved += 1e9 * times * later
             if choice.known() and choice.faster():
                 self._idle = 0.0
             return found
-        found = scan(codes, mask)
+        found = asked.scan(codes, mask)
         seconds = perf_counter() - begun
-        judged = choice.known() and len(codes) < 2 * self._judged
-        if looked_at and (choice.faster() or not judged):
-            self._walks = self._walks or walk_costs(len(codes), bits)
-            threads = torch.get_num_threads()
-            self._saved += _EACH * saving(queries, 1e9 * seconds, self._walks, radii(found), threads)
+        judged = choice.known() and not choice.faster() and len(codes) < 2 * self._judged
+        if not judged and (newest is None or newest.rows < len(codes)):
+            self._saved += times * self._saving(len(asked.queries), 1e9 * seconds, len(codes), bits, asked.radii(found))
         if newest is not None:
-            choice.note(False, seconds)
-            self._idle += seconds
+            choice.note(False, seconds, times)
+            self._idle += times * seconds
             if when == "auto" and self._idle > 1 + _IDLE * self._took:
                 self.tables, self._saved, self._idle, self._price = None, 0.0, 0.0, 2 * self._price
         return found
 
+    def _saving(self, queries: int, scan: float, rows: int, bits: int, radii: list[int]) -> float:
+        self._walks = self._walks or walk_costs(rows, bits)
+        return saving(queries, scan, self._walks, radii, torch.get_num_threads())
+
     def _counts(self) -> bool:
-        """Whether a scan is one of those that are looked at."""
+        """Whether a search is one of those that are looked at."""
         self._scans += 1
         return self._scans % _EACH == 0
 

@@ -229,7 +229,7 @@ def test_adding_forgets_nothing(pair, monkeypatch) -> None:
     """What is known of searches and tables outlasts an addition."""
     index, plain, queries = pair
     until_made(index, queries)
-    index._snapshot.lazy._took = 1e6
+    index._snapshot.lazy._took, index._snapshot.lazy._price = 1e6, 10**9  # neither dropped nor made anew
     clock = Clock(monkeypatch, tables=1.7)
     for _ in range(100):
         for x in (index, plain):
