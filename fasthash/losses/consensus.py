@@ -10,38 +10,35 @@ from torch import Tensor
 from fasthash.losses._pairs import check_codes, matmul
 
 
-def group_consensus(outputs: Sequence[Tensor]) -> Tensor:
-    """Mean over code lengths h of |P_h - mean over the others of P_g|^2, P_h = u_h u_h' / K_h on the batch.
+def group_consensus(u: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """|P - mean over the others of P_g|^2 with P = u u' / K of one code length and P_g of other lengths, on a batch.
 
-    The mean of the others is a constant. Squares are summed over the B x B pairs, i = j among them.
+    The others are constants. Squares are summed over the B x B pairs, i = j among them.
 
     Source: reconstructed, an experiment beside MAH, after the consensus of Song and Chai, "Collaborative Learning for
     Deep Neural Networks", NeurIPS 2018, which shares class probabilities.
 
     Args:
-        outputs: of the same items in two or more lengths, (B, K_h) each, floating.
+        u: outputs (B, K), floating.
+        others: outputs of the same items in other lengths, (B, K_g) each, floating.
 
     Returns:
         The loss, a scalar in float32 or float64; 0 without items.
 
     Raises:
         TypeError: outputs that are not floating.
-        ValueError: fewer than two lengths, or other numbers of items.
+        ValueError: no others, or of another number of items.
 
     Example:
         >>> import torch
         >>> from fasthash.losses import group_consensus
-        >>> print(f"{group_consensus([torch.tensor([[1.0]]), torch.tensor([[0.5, 0.5]])]):.4f}")
+        >>> print(f"{group_consensus(torch.tensor([[1.0]]), [torch.tensor([[0.5, 0.5]])]):.4f}")
         0.5625
     """
-    for place, u in enumerate(outputs):
-        check_codes("group_consensus", **{f"outputs[{place}]": u})
-    sizes = [len(u) for u in outputs]
-    if len(sizes) < 2 or len(set(sizes)) > 1:
-        raise ValueError(f"group_consensus: outputs must be of two lengths or more of the same items, got {sizes}")
-    products = [matmul(u, u.T) / max(u.shape[1], 1) for u in outputs]
-    constants = [product.detach() for product in products]
-    total = torch.stack(constants).sum(0)
-    others = [(total - constant) / (len(products) - 1) for constant in constants]
-    terms = [(product - other).square().sum() for product, other in zip(products, others, strict=True)]
-    return torch.stack(terms).mean()
+    for name, x in {"u": u, **{f"others[{place}]": other for place, other in enumerate(others)}}.items():
+        check_codes("group_consensus", **{name: x})
+    sizes = [len(other) for other in others]
+    if not sizes or set(sizes) != {len(u)}:
+        raise ValueError(f"group_consensus: others must be outputs of the {len(u)} items of u, got {sizes}")
+    products = [matmul(x, x.T) / max(x.shape[1], 1) for x in (u, *(other.detach() for other in others))]
+    return (products[0] - torch.stack(products[1:]).mean(0)).square().sum()

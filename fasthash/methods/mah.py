@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from fasthash.data import ItemSpec
@@ -103,8 +104,11 @@ class MAH(ADSH):
         return modules
 
     def among_lengths(self, outputs: list[Tensor]) -> dict[str, Tensor]:
-        """The weighted consensus, where it is asked for."""
-        return {"consensus": self.consensus_weight * group_consensus(outputs)} if self.consensus_weight else {}
+        """The weighted mean over the lengths of their consensus with the others, where it is asked for."""
+        if not self.consensus_weight:
+            return {}
+        terms = [group_consensus(u, outputs[:place] + outputs[place + 1 :]) for place, u in enumerate(outputs)]
+        return {"consensus": self.consensus_weight * torch.stack(terms).mean()}
 
 
 def _learns_together(network: nn.Module) -> bool:
