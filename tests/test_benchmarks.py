@@ -181,6 +181,15 @@ def test_counting(tmp_path: Path) -> None:
     assert sum("ratio" in row for row in rows.values()) == 2
 
 
+def test_a_turn_of_mah_finds_the_codes_of_the_dense_formulation(tmp_path: Path) -> None:
+    options = ("--items", 500, "--bits", 4, "--repeats", 1, "--output", tmp_path / "asymmetric.json")
+    assert "none in float64" in _run(BENCHMARKS / "asymmetric.py", *options)
+    result = json.loads((tmp_path / "asymmetric.json").read_text())["result"]
+    assert result["lengths"] == [4, 8, 16]
+    assert result["differing"] <= 2
+    assert all(result["times"][name]["median"] > 0 for name in ("package", "dense", "network"))
+
+
 def test_every_op_has_a_call() -> None:
     names = _in_benchmarks("from calls import CALLS, op_of\nprint(*map(op_of, CALLS))").split()
     assert {op.name for op in OPS} <= set(names), "benchmarks/calls.py: an op is missing"
