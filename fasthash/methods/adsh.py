@@ -191,21 +191,20 @@ class ADSH(Method):
         tensors["index"] = drawn[: self.num_samples].clone()
         tensors["place"] = torch.full_like(drawn, -1)
         tensors["place"][tensors["index"]] = torch.arange(len(tensors["index"]), device=state.device)
-        tensors.pop("ratio", None)
-        block = self.block(state)
+        block = SimilarityBlock.of(self.sets(state), tensors["index"])
         tensors["ratio"], tensors["norms"] = block.ratio, block.squared_norms()
         pulls = block.times(torch.cat([tensors[f"codes_{bits}"] for bits in self.code_lengths], 1))
         for bits, pull in zip(self.code_lengths, pulls.split(self.code_lengths, 1), strict=True):
             tensors[f"gram_{bits}"], tensors[f"pull_{bits}"] = gram(tensors[f"codes_{bits}"]), pull
             tensors[f"outputs_{bits}"] = torch.zeros(len(tensors["index"]), bits, device=state.device)
 
+    def sets(self, state: State) -> LabelSets:
+        """The labels of the database."""
+        return LabelSets(*(state.tensors[name] for name in ("group", "counts", "members")))
+
     def block(self, state: State) -> SimilarityBlock:
         """Similarities of the drawn items to all."""
-        tensors = state.tensors
-        sets = LabelSets(tensors["group"], tensors["counts"], tensors["members"])
-        if "ratio" not in tensors:
-            return SimilarityBlock.of(sets, tensors["index"])
-        return SimilarityBlock(sets, tensors["index"], tensors["ratio"])
+        return SimilarityBlock(self.sets(state), state.tensors["index"], state.tensors["ratio"])
 
     def losses(self, state: State, batch: Batch, cursor: Cursor) -> dict[str, Tensor]:
         """The weighted loss of each length; the outputs are recorded."""
