@@ -25,7 +25,7 @@ from gpu_torch import FP16, GB, INT8, MOST_MATRIX, OVERSAMPLE, Inputs, Products,
 import fasthash
 
 # What FASTHASH_CUDA_PATH and set_cuda_path offer beside "auto", for the ops that heed it.
-PATHS = {"hamming_topk": ("placed", "popcount", "tensor"), "hamming_distance": ("popcount", "tensor")}
+PATHS = {"hamming_topk": ("counting", "popcount", "tensor"), "hamming_distance": ("popcount", "tensor")}
 MOST_FAISS = 2048
 
 
@@ -84,16 +84,28 @@ def _own(path: str) -> GpuContestant:
             return "this build has no choice of path"
         try:
             native.set_path(path)
+            taken = _taken_path(native, cell)
         except ValueError as error:
             return str(error)
         finally:
             native.set_path("auto")
+        if taken not in (None, path):
+            return f"these sizes go by {taken}"
         if path == "tensor" and not (8 <= torch.cuda.get_device_capability()[0] <= 9):
             return "no binary products on this GPU"
         return ""
 
     name = "fasthash" if path == "auto" else f"fasthash {path}"
     return GpuContestant(name, start, _code_bytes, lambda cell: 2 * result_bytes(cell) + GB, missing, path)
+
+
+def _taken_path(native: Any, cell: Cell) -> str | None:
+    """Where a top-k or a matrix would go now; None where the build does not say."""
+    if cell.op == "hamming_topk" and hasattr(native, "topk_path"):
+        return str(native.topk_path(cell.queries, cell.codes, cell.bytes, cell.k))
+    if cell.op == "hamming_distance" and hasattr(native, "matrix_path"):
+        return str(native.matrix_path(cell.queries, cell.codes, cell.bytes))
+    return None
 
 
 def chosen_path(cell: Cell, capability: int) -> str | None:

@@ -7,7 +7,8 @@ Each resource is counted by what the op cannot do without, and divided by its ow
     popcount    a population count for each 32-bit word of a pair (path popcount). Carry-save addition, which counts
                 three words with two, may pass this.
     b1          bit products of the tensor cores, in depths of 256 (128 for codes up to that) (path tensor)
-    compare     one for each pair, where the op selects; maxima of three products at a time may pass this
+    compare     where the op selects: one for each pair, or one maximum, or for every two pairs a maximum of three (the
+                third is what was the largest so far), whichever is fastest
     histogram   one count in shared memory for each pair, where the op counts
     float add   one for each bit of a candidate, where the op scores codes
 
@@ -79,8 +80,8 @@ def bound(cell: Cell, ceilings: dict[str, Any], path: str) -> Bound:
         else:
             depth = 128 if cell.bits <= 128 else 256
             add("b1", pairs * -(-cell.bits // depth) * depth, f"b1 k{depth}")
-        if cell.op in SELECTS:
-            add("compare", pairs, "compare")
+        if cell.op in SELECTS and "compare" in rates:
+            seconds["compare"] = pairs / max(rates["compare"], rates.get("max", 0), 2 * rates.get("max of three", 0))
         if cell.op in COUNTED:
             spread = min((64, 256, 1024), key=lambda bits: abs(bits - cell.bits))
             add("histogram", pairs, f"histogram {spread}")

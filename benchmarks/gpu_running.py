@@ -108,8 +108,10 @@ class Runner:
         turns: dict[str, list[Call]] = dict(calls)
         if len(calls["fasthash"]) > 1:
             turns["fasthash, in cache"] = calls["fasthash"][:1]
-        for name, seconds in take_turns(turns, self.repeats, PART * self.patience, self.device.seconds_of).items():
+        for name, times in take_turns(turns, self.repeats, PART * self.patience, self.device.seconds_of).items():
+            seconds = [timing.seconds for timing in times]
             found[name] = {**summary(seconds), "seconds": seconds, "databases": len(turns[name])}
+            found[name]["host_bound"] = any(timing.host_bound for timing in times)
         waits = [self.device.latency(calls["fasthash"][i % len(calls["fasthash"])]) for i in range(LATENCIES)]
         found["fasthash"]["latency"] = summary(waits)
         for contestant in contestants(cell.op, self.library):
@@ -208,32 +210,43 @@ def check_rescored(cell: Cell, arrays: Inputs, found: tuple[torch.Tensor, ...], 
 
 
 def against_cpu(cell: Cell, arrays: Inputs, result: Any) -> None:
-    """Raises AssertionError when the first rows of a result are not what the CPU gives: bytes, floats within 1e-6."""
-    part = _first(cell, arrays)
-    rows = len(part[0])
-    expected = _parts(OPS[cell.op](cell, part))
-    found = [x.cpu() for x in _parts(result)]
+    """Raises AssertionError when rows of a result are not what the CPU gives: bytes, floats within 1e-6."""
+    rows = checked_rows(cell)
+    expected = _parts(OPS[cell.op](cell, _of_rows(cell, arrays, rows)))
     if cell.op == "hamming_range":
-        total = int(found[0][rows])
-        found = [found[0][: rows + 1], found[1][:total], found[2][:total]]
+        found = _segments(rows, *(x.cpu() for x in _parts(result)))
+    else:
+        found = [x[rows.to(x.device)].cpu() for x in _parts(result)]
     for one, other in zip(expected, found, strict=True):
-        other = other[: len(one)]
         if one.dtype.is_floating_point and cell.op != "unpack":
             torch.testing.assert_close(other, one, rtol=1e-6, atol=0.0, msg=lambda text: f"on the CPU: {cell}: {text}")
         else:
             assert torch.equal(one, other), f"on the CPU: {cell}"
 
 
-def _first(cell: Cell, arrays: Inputs) -> Inputs:
-    """Arguments on the CPU for as many queries (or rows) as take it a moment."""
+def checked_rows(cell: Cell) -> torch.Tensor:
+    """As many queries (or packed rows) as take the CPU a moment, spread evenly over all of them, the last included."""
     if cell.op in ("pack", "unpack"):
-        return (arrays[0][:CPU_ROWS].cpu(), *arrays[1:])
-    rows = max(1, min(cell.queries, int(CPU_BIT_PAIRS / (cell.codes * cell.bits))))
+        of, rows = cell.codes, min(cell.codes, CPU_ROWS)
+    else:
+        of, rows = cell.queries, max(1, min(cell.queries, int(CPU_BIT_PAIRS / (cell.codes * cell.bits))))
+    return torch.arange(rows) * (of - 1) // (rows - 1) if rows > 1 else torch.tensor([of - 1])
+
+
+def _of_rows(cell: Cell, arrays: Inputs, rows: torch.Tensor) -> Inputs:
+    """The op's arguments on the CPU, of the queries only those."""
     of_queries = OF_QUERIES.get(cell.op, (0,))
     return tuple(
-        x if not isinstance(x, torch.Tensor) else (x[:rows] if place in of_queries else x).cpu()
+        x if not isinstance(x, torch.Tensor) else (x[rows.to(x.device)] if place in of_queries else x).cpu()
         for place, x in enumerate(arrays)
     )
+
+
+def _segments(rows: torch.Tensor, offsets: torch.Tensor, *found: torch.Tensor) -> list[torch.Tensor]:
+    """Of a result of hamming_range what it says of those queries, as if there were no others."""
+    begins, ends = offsets[rows], offsets[rows + 1]
+    own = torch.cat([torch.arange(*segment) for segment in zip(begins.tolist(), ends.tolist(), strict=True)])
+    return [torch.nn.functional.pad((ends - begins).cumsum(0), (1, 0)), *(x[own] for x in found)]
 
 
 def _parts(result: Any) -> tuple[torch.Tensor, ...]:

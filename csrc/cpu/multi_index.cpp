@@ -13,10 +13,10 @@ constexpr int kLeastWidth = 8;  // bits of a part, however few the rows
 constexpr int kMostWidth = 28;  // so that its starts take a GiB at most
 constexpr int64_t kTried = 4;   // queries of each thread that show whether to try the others
 
-// What a scan costs, in nanoseconds of a thread, measured like the costs of a step: a pair of query and code, or a byte
-// of codes where memory is slower; and a code that does not lie as the kernels want it.
-constexpr double kByteCost = 0.03;
-constexpr double kCopyCost = 0.4;
+// What a scan costs, in nanoseconds of a thread, measured like the costs of a step: a byte of codes, a code that does
+// not lie as the kernels want it, and a pair of query and code (`pair_cost`).
+constexpr double kByteCost = 0.04;
+constexpr double kCopyCost = 0.3;
 constexpr double kMakingCost = 30;  // of a row in a table
 
 double pair_cost(std::string_view level, int64_t bytes) {
@@ -92,9 +92,10 @@ class Found final : public RangeResult {
 }  // namespace
 
 double scan_cost(int64_t queries, int64_t rows, int64_t bytes, int threads) {
-  const double pairs = static_cast<double>(queries) * pair_cost(level().name, bytes);
   const double copy = bytes == kNarrowBytes || bytes % 8 == 0 ? 0 : kCopyCost;
-  return static_cast<double>(rows) * (copy + std::max(pairs, static_cast<double>(bytes) * kByteCost)) / threads;
+  const double of_code =
+      copy + static_cast<double>(bytes) * kByteCost + static_cast<double>(queries) * pair_cost(level().name, bytes);
+  return static_cast<double>(rows) * of_code / threads;
 }
 
 std::vector<double> walk_costs(int64_t rows, int64_t bits) {
@@ -172,19 +173,21 @@ double MultiIndex::step_cost(int64_t radius) const {
   return cost_of_step(rows_, parts_[static_cast<size_t>(radius % parts)].width, radius / parts);
 }
 
-// search(i, budget) tells whether it came to an end. The queries for which it did not, in order; where most of the
-// first ones did not, the others are not tried. All together may cost what a scan for all costs, and each what one for
-// itself costs.
+// search(i, budget) tells whether it came to an end. The queries for which it did not, in order. All together may cost
+// what a scan for all costs, and each what one for itself costs; where the first ones show that this will not do, the
+// others are not tried.
 template <class Search>
 std::vector<int64_t> MultiIndex::try_each(int64_t queries, double patience, int threads, const Search& search) const {
   const int64_t rows = std::max<int64_t>(rows_, 1);
-  const double all = patience * scan_cost(queries, rows, code_bytes(), threads) *
-                     static_cast<double>(std::min<int64_t>(queries, threads));
-  Budget budget{patience * scan_cost(1, rows, code_bytes(), threads), static_cast<int64_t>(std::min(all, 1e18))};
+  const double all = std::min(1e18, patience * scan_cost(queries, rows, code_bytes(), threads) *
+                                        static_cast<double>(std::min<int64_t>(queries, threads)));
+  Budget budget{patience * scan_cost(1, rows, code_bytes(), threads), static_cast<int64_t>(all)};
   std::vector<uint8_t> ended(static_cast<size_t>(queries), 0);
   const int64_t tried = std::min(queries, kTried * threads);
   parallel_for(tried, threads, [&](int64_t i) { ended[static_cast<size_t>(i)] = search(i, budget); });
-  if (2 * std::count(ended.begin(), ended.end(), 1) >= tried) {
+  const double of_all = (all - static_cast<double>(budget.left)) / static_cast<double>(std::max<int64_t>(tried, 1)) *
+                        static_cast<double>(queries);
+  if (2 * std::count(ended.begin(), ended.end(), 1) >= tried && !(of_all > all)) {
     parallel_for(queries - tried, threads,
                  [&](int64_t i) { ended[static_cast<size_t>(tried + i)] = search(tried + i, budget); });
   }
@@ -223,6 +226,7 @@ int64_t MultiIndex::topk(Codes queries, Codes database, int64_t k, Filter filter
 
 std::pair<std::unique_ptr<RangeResult>, int64_t> MultiIndex::range(Codes queries, Codes database, int64_t radius,
                                                                    Filter filter, double patience, int threads) const {
+  radius = std::min(radius, 8 * code_bytes());
   const int64_t last_step = std::min(radius, bits_);
   if (queries.rows > 0) {
     const double cost = walk_costs(rows_, bits_)[static_cast<size_t>(last_step)];

@@ -11,15 +11,13 @@ import torch
 import torch.distributed as dist
 
 from fasthash import ops
+from fasthash.distributed.asked import Asked
 from fasthash.distributed.group import BUILD, CANDIDATES, COUNT, RANGE, RESCORE, SEARCH, Ranks, attempt
 from fasthash.distributed.merged_search import best, nearest, own_share, within
-from fasthash.distributed.question import Filter, agree, share
-from fasthash.index import HammingIndex, inputs
+from fasthash.index import HammingIndex
 from fasthash.index.file import describe
-from fasthash.index.snapshot import Allowed, Snapshot, most_candidates
-from fasthash.ops import _check
+from fasthash.index.snapshot import most_candidates
 from fasthash.ops._arrays import Array
-from fasthash.ops.scores import scale_array
 
 _ROWS = 1 << 20  # read from a file at a time
 
@@ -122,7 +120,7 @@ class ShardedIndex:
             TypeError, ValueError, RuntimeError: as `sharded_topk`; the filter is of different kinds, or names an id
                 that is on no rank.
         """
-        asked = _Asked("ShardedIndex.search", self, queries, filter, source, {"k": (k, 1)})
+        asked = Asked("ShardedIndex.search", self.group, self.local, queries, filter, source, {"k": (k, 1)})
 
         def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             distances, positions = asked.state.topk(x, k, asked.allowed)
@@ -153,7 +151,9 @@ class ShardedIndex:
         Raises:
             TypeError, ValueError, RuntimeError: as `search`.
         """
-        asked = _Asked("ShardedIndex.range_search", self, queries, filter, source, {"radius": (radius, 0)})
+        asked = Asked(
+            "ShardedIndex.range_search", self.group, self.local, queries, filter, source, {"radius": (radius, 0)}
+        )
 
         def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             offsets, distances, positions = asked.state.within(x, radius, asked.allowed)
@@ -189,7 +189,9 @@ class ShardedIndex:
             TypeError, ValueError, RuntimeError: as `search`.
         """
         numbers = {"k": (k, 1), "oversample": (oversample, 1)}
-        asked = _Asked("ShardedIndex.search_rescored", self, queries, filter, source, numbers, scale, floats=True)
+        asked = Asked(
+            "ShardedIndex.search_rescored", self.group, self.local, queries, filter, source, numbers, scale, floats=True
+        )
         ranks, state = asked.ranks, asked.state
         total = int(ranks.agree(COUNT, asked.error, [len(state)])[:, 0].sum())
 
@@ -207,89 +209,6 @@ class ShardedIndex:
         found, error = attempt(rescore, None)
         ranks.agree(RESCORE, error, [])
         return asked.given_back(best(ranks, order, found, k))  # type: ignore[no-any-return]
-
-
-class _Asked:
-    """A search as this rank was asked for it: checked, with the queries of the source. Nothing is raised before all
-    ranks can know of it.
-
-    Attributes:
-        ranks: all of them.
-        state: of the local index, to the end of the search.
-        queries: of all ranks; None where something is wrong.
-        allowed: which local codes may be returned.
-        scale: factors of documents, or None.
-        error: what is wrong so far, on this rank.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        index: ShardedIndex,
-        queries: Any,
-        filter: Any,
-        source: int | None,
-        numbers: dict[str, tuple[int, int]],
-        scale: Any = None,
-        *,
-        floats: bool = False,
-    ) -> None:
-        self.ranks, self.state = Ranks(name, index.group), index.local._snapshot
-        state, device = self.state, self.state.device
-        self.allowed, self._filter = Allowed(), Filter()
-        self.scale: torch.Tensor | None = None
-        self._numbers: dict[str, int] = {}
-        self._back: Callable[[Any], Any] = _same
-
-        def given() -> torch.Tensor | None:
-            self._numbers = {key: _check.whole(name, key, value, least) for key, (value, least) in numbers.items()}
-            like = np.zeros((0, 1), np.uint8) if queries is None and device.type == "cpu" else queries
-            listed, factors = inputs.listed(name, "filter", filter, like), scale_array(like, scale)
-            arrays, self._back = inputs.placed(name, device, queries=like, filter=listed, scale=factors)
-            self.scale = arrays[2]
-            self.allowed, self._filter = _allowed(name, arrays[1], state)
-            return None if queries is None else arrays[0]
-
-        def check(x: torch.Tensor) -> None:
-            if floats:
-                inputs.float_rows(name, x, self.scale, state)
-            else:
-                inputs.code_rows(name, "queries", x, state.bits)
-
-        rows, error = attempt(given, None)
-        self.queries: Any = None
-        self.queries, self.error = share(self.ranks, rows, source, device, check, error)
-        if source is not None and self.error is None:
-            self.error = attempt(lambda: check(self.queries), None)[1]
-
-    def answer(
-        self, step: str, search: Callable[[Any], Any], count: Callable[[Any], int] = lambda found: 0
-    ) -> tuple[Any, list[int], list[int]]:
-        """What this rank found, the order of the ranks, and what each counted."""
-        found, error = None, self.error
-        if error is None:
-            found, error = attempt(lambda: search(self.queries), None)
-        counted = 0 if found is None else count(found)
-        extent = (self.ranks.rank, 1)
-        return found, *agree(self.ranks, step, error, self.queries, self._numbers, self._filter, extent, counted)
-
-    def given_back(self, result: tuple[torch.Tensor, ...]) -> Any:
-        """A result as the caller gave the queries."""
-        return self._back(tuple(x.to(self.state.device) for x in result))
-
-
-def _same(result: Any) -> Any:
-    return result
-
-
-def _allowed(name: str, given: torch.Tensor | None, state: Snapshot) -> tuple[Allowed, Filter]:
-    """A filter: a mask of the local codes, or ids of which some are elsewhere."""
-    if given is None or given.dtype == torch.bool:
-        return inputs.allowed(name, given, state), Filter(mask=given)
-    ids = inputs.id_values(name, given, name="filter")
-    positions = state.find(ids)
-    known = positions >= 0
-    return Allowed.at(positions[known], len(state)), Filter(ids=ids, known=known)
 
 
 def _part(

@@ -41,7 +41,7 @@ class HammingIndex(IndexReader):
             `search_rescored`; without them it scores the codes themselves.
         multi_index: when to make tables that let a search do with less than a scan, on a CPU, for codes of up to 64
             bits: "auto", when they are estimated to pay for themselves; "always", in the first search; or "never".
-            They take up to some 40 bytes a code, and are dropped when the index changes. Results are the same.
+            They take up to some 50 bytes a code, and are dropped when codes are removed. Results are the same.
             docs/index.md says when they help.
 
     Raises:
@@ -144,7 +144,8 @@ class HammingIndex(IndexReader):
         except ValueError as error:
             raise ValueError(f"{name}: ids: expected ids that are all new, but {error}") from None
         rows = None if state.documents is None or documents is None else state.documents.appended(documents)
-        self._publish(replace(state, codes=state.codes.appended(codes), ids=new_ids, documents=rows, next_id=next_id))
+        all_codes, lazy = state.codes.appended(codes), state.lazy.grown()
+        self._publish(replace(state, codes=all_codes, ids=new_ids, documents=rows, next_id=next_id, lazy=lazy))
 
     def remove(self, ids: Array | Sequence[int]) -> None:
         """Remove codes. The others keep their order; what is left is copied once, so remove many at a time.

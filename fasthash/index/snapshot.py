@@ -46,7 +46,7 @@ class Snapshot:
         next_id: larger than every id that ever was here.
         verifier: of a mapped file, whose blocks are checked when they are first read; None otherwise.
         multi_index: when tables for the codes are made.
-        lazy: those tables, of this state alone: a changed one starts without.
+        lazy: those tables; a state with other codes needs others, unless it only has more behind them.
     """
 
     bits: int
@@ -57,7 +57,7 @@ class Snapshot:
     next_id: int
     verifier: Verifier | None = None
     multi_index: When = "auto"
-    lazy: LazyTables = field(default_factory=LazyTables, init=False, repr=False, compare=False)
+    lazy: LazyTables = field(default_factory=LazyTables, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.codes.count
@@ -123,12 +123,14 @@ class Snapshot:
     def kept(self, keep: torch.Tensor) -> Snapshot:
         """The codes where a mask (n,) is True, in tables of their own."""
         documents = None if self.documents is None else self.documents.kept(keep)
-        return replace(self, codes=self.codes.kept(keep), ids=self.ids.kept(keep), documents=documents)
+        codes, ids = self.codes.kept(keep), self.ids.kept(keep)
+        return replace(self, codes=codes, ids=ids, documents=documents, lazy=LazyTables())
 
     def shared(self) -> Snapshot:
         """The same state for another owner, without a copy of what lies in memory."""
         documents = None if self.documents is None else self.documents.shared()
-        return replace(self, codes=self.codes.shared(), ids=self.ids.shared(), documents=documents)
+        codes, ids = self.codes.shared(), self.ids.shared()
+        return replace(self, codes=codes, ids=ids, documents=documents, lazy=self.lazy.grown())
 
     def to(self, device: torch.device) -> Snapshot:
         """The state in the memory of a device, checked."""
@@ -137,7 +139,7 @@ class Snapshot:
             self.verifier.check_all()
         documents = None if self.documents is None else self.documents.to(device, copy=copy)
         codes, ids = self.codes.to(device, copy=copy), self.ids.to(device, copy=copy)
-        return replace(self, device=device, codes=codes, ids=ids, documents=documents, verifier=None)
+        return replace(self, device=device, codes=codes, ids=ids, documents=documents, verifier=None, lazy=LazyTables())
 
     def _check(self, name: str, positions: torch.Tensor | None = None) -> None:
         if self.verifier is not None:

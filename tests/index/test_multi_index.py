@@ -42,7 +42,7 @@ def until_made(index, queries) -> int:
     raise AssertionError("no tables after 2,000 searches")
 
 
-def test_made_when_they_pay_and_dropped_when_codes_change(pair) -> None:
+def test_made_when_they_pay_kept_when_codes_come_dropped_when_some_go(pair) -> None:
     index, plain, queries = pair
     assert until_made(index, queries) > 1
     assert index.multi_index_bytes == 4 * (40_000 + 2**16 + 1)
@@ -51,15 +51,21 @@ def test_made_when_they_pay_and_dropped_when_codes_change(pair) -> None:
         same(index, plain, queries, filter=filter)
     for change in (
         lambda x: x.add(queries),
-        lambda x: x.remove(x.search(queries, 2)[1].ravel()),
         lambda x: x.merge_from(x.copy(), offset=10**6),
+        lambda x: x.add(np.repeat(queries, 50, axis=0)),
     ):
         change(index)
         change(plain)
-        assert index.multi_index_bytes == 0
-        same(index, plain, queries)
-        until_made(index, queries)
-        same(index, plain, queries)
+        assert index.multi_index_bytes == 4 * (40_000 + 2**16 + 1), "of the first codes, which are the same"
+        odd = np.arange(len(index)) % 2 == 1
+        for filter in (None, odd, index.ids[odd], np.zeros(len(index), dtype=bool)):
+            same(index, plain, queries, filter=filter)
+    for x in (index, plain):
+        x.remove(plain.search(queries, 2)[1].ravel())
+    assert index.multi_index_bytes == 0
+    same(index, plain, queries)
+    until_made(index, queries)
+    same(index, plain, queries)
     assert plain.multi_index_bytes == 0
     x = np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
     for a, b in zip(index.search_rescored(x, 5), plain.search_rescored(x, 5), strict=True):
@@ -70,18 +76,35 @@ def test_made_when_they_pay_and_dropped_when_codes_change(pair) -> None:
 def test_always_means_in_the_first_search(rng, bits) -> None:
     codes = fasthash.pack(rng.standard_normal((300, bits)) + 1)
     index, model = HammingIndex(bits, multi_index="always"), Model((bits + 7) // 8)
-    for block in np.array_split(codes, 3):
+    for number, block in enumerate(np.array_split(codes, 3)):
         index.add(block)
         model.add(block)
-        assert index.multi_index_bytes == 0
+        assert (index.multi_index_bytes == 0) == (number == 0)
         assert_same(index, model, codes[:5])
-        assert index.multi_index_bytes > 0
+        assert index._snapshot.lazy.tables.rows == len(index)
     index.remove(range(0, 300, 7))
     model.remove(range(0, 300, 7))
     assert_same(index, model, codes[:5])
     other = index.copy()
     other.add(codes[:10])
     assert_same(index, model, codes[:5])
+
+
+def test_made_anew_when_later_codes_are_many(pair) -> None:
+    index, plain, queries = pair
+    until_made(index, queries)
+    for x in (index, plain):
+        x.add(np.repeat(plain.codes, 3, axis=0))
+    searches = 0
+    while index._snapshot.lazy.tables.rows == 40_000:
+        index.search(queries, 3)
+        searches += 1
+        assert searches < 2000
+    assert searches > 1
+    assert index._snapshot.lazy.tables.rows == 160_000
+    same(index, plain, queries)
+    same(index.copy(), plain, queries)
+    assert index.copy().multi_index_bytes == index.multi_index_bytes
 
 
 def test_files_hold_none(tmp_path, pair) -> None:

@@ -6,9 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
-def test_soak() -> None:
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_soak(seed) -> None:
     soak = Path(__file__).with_name("soak.py")
-    result = subprocess.run([sys.executable, soak, "--seconds", "3"], capture_output=True, text=True, timeout=200)
+    result = subprocess.run(
+        [sys.executable, soak, "--seconds", "3", "--seed", seed], capture_output=True, text=True, timeout=200
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("soak: ")
