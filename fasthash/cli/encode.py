@@ -28,6 +28,7 @@ def run(
     x = read_array("encode", "input", input, mapped=True)
     if x.ndim < 2:
         raise ValueError(f"encode: --input: expected one row an item, got shape {x.shape}")
+    encode: Callable[[Any], Any]
     if run is None:
         for name, value in {"which": which, "length": length}.items():
             if value is not None:
