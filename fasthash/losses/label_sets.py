@@ -14,7 +14,7 @@ from torch import Tensor
 from fasthash.losses.similarity import check_labels
 from fasthash.ops import label_overlap, pack
 
-BLOCK = 1024  # label sets compared with all others at once
+PAIRS = 1 << 22  # of label sets, compared at once
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class LabelSets:
         if wanted.ndim == 1 and rows is columns is None:
             return values * (wanted >= 0)[:, None]  # a class shares its label with itself alone
         parts = []
-        for block in wanted.split(BLOCK):
+        for block in wanted.split(max(PAIRS // max(len(others), 1), 1)):
             if block.ndim == 1:
                 shared = (block[:, None] == others[None, :]) & (block >= 0)[:, None]
             else:
