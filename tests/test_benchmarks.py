@@ -181,6 +181,15 @@ def test_counting(tmp_path: Path) -> None:
     assert sum("ratio" in row for row in rows.values()) == 2
 
 
+def test_a_turn_of_mah_finds_the_codes_of_the_dense_formulation(tmp_path: Path) -> None:
+    options = ("--items", 500, "--bits", 4, "--repeats", 1, "--output", tmp_path / "asymmetric.json")
+    assert "none in float64" in _run(BENCHMARKS / "asymmetric.py", *options)
+    result = json.loads((tmp_path / "asymmetric.json").read_text())["result"]
+    assert result["lengths"] == [4, 8, 16]
+    assert result["differing"] <= 2
+    assert all(result["times"][name]["median"] > 0 for name in ("package", "dense", "network"))
+
+
 def test_multi_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FASTHASH_DATA", raising=False)
     sizes = ["--codes", 3000, "--bits", 24, "--queries", 2, "--repeats", 2]

@@ -34,3 +34,16 @@ def test_sharded_search() -> None:
     # Processes write at the same time: the ends of their lines may come in any order.
     assert sorted(re.findall(r"rank (\d): 66,667 of 200,001 codes", printed)) == ["0", "1", "2"]
     assert printed.count("as one machine:") == printed.count("True") == 1
+
+
+@pytest.mark.slow
+def test_low_bit_codes() -> None:
+    pytest.importorskip("sklearn")
+    printed = run(str(EXAMPLES / "low_bit_codes.py"))
+    scores = {
+        (name, int(bits)): float(score) for name, bits, score in re.findall(r"(\w+), +(\d+) .*? (\d\.\d+) ", printed)
+    }
+    assert 0.5 < scores["ADSH", 4] < scores["MAH", 4] < scores["MAH", 8] < scores["MAH", 16]
+    share, largest = re.search(r"(\d\.\d+) show .* distance (\d+)", printed).groups()
+    assert float(share) > 0.8
+    assert int(largest) <= 8

@@ -37,6 +37,7 @@ def encode(
     out: str,
     run: str | None = None,
     which: Literal["best", "last"] | None = None,
+    length: int | None = None,
 ) -> None:
     """Turn vectors or images into packed codes: by their signs, or by the trained network of a run.
 
@@ -52,10 +53,11 @@ def encode(
         out: .npy or .safetensors file to write; the latter states the width of the codes.
         run: run folder whose network encodes; default the sign of each value.
         which: weights of the run; default the best where it was validated, else the last.
+        length: bits of the codes, of a run that learnt several; default those it was trained for, the shortest.
     """
     from fasthash.cli.encode import run as encode_file
 
-    encode_file(input, out, run, which)
+    encode_file(input, out, run, which, length)
 
 
 def evaluate(
@@ -65,6 +67,7 @@ def evaluate(
     database_labels: str | None = None,
     run: str | None = None,
     which: Literal["best", "last"] | None = None,
+    length: int | None = None,
     bits: int | None = None,
     k: tuple[int, ...] = (10, 100, 1000, 5000),
     radius: int = 2,
@@ -98,6 +101,7 @@ def evaluate(
         database_labels: file with the labels of the database.
         run: run folder, in place of the four files.
         which: weights of the run; default the best where it was validated, else the last.
+        length: bits of the codes, of a run that learnt several; default those it was trained for, the shortest.
         bits: code width; default that of the file's metadata, or 8 for each byte of packed codes.
         k: numbers of ranks.
         radius: of the Hamming ball, inclusive.
@@ -119,11 +123,12 @@ def evaluate(
     output = Output(json, markdown, plots, strict)
     if run is not None:
         others = {"--bits": bits, "codes and labels": any(files), "features": query_features or database_features}
-        evaluate_run(run, which, others, options, output)
-    elif which is not None:
-        raise ValueError(f"evaluate: --which: expected a --run beside it, got {which} alone")
-    else:
-        evaluate_files(files, bits, (query_features, database_features), options, output)
+        evaluate_run(run, which, others, {"length": length, **options}, output)
+        return
+    for name, value in {"which": which, "length": length}.items():
+        if value is not None:
+            raise ValueError(f"evaluate: --{name}: expected a --run beside it, got {value} alone")
+    evaluate_files(files, bits, (query_features, database_features), options, output)
 
 
 def audit(

@@ -7,6 +7,7 @@ import json
 import struct
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -20,7 +21,9 @@ from fasthash.ops import pack
 BLOCK = 8192  # rows at once
 
 
-def run(input: str, out: str, run: str | None, which: Literal["best", "last"] | None) -> None:
+def run(
+    input: str, out: str, run: str | None, which: Literal["best", "last"] | None, length: int | None = None
+) -> None:
     """Read in blocks, encode, write; a file that was there is replaced once the new one is whole."""
     target = Path(out)
     if target.suffix not in (".npy", ".safetensors"):
@@ -28,9 +31,11 @@ def run(input: str, out: str, run: str | None, which: Literal["best", "last"] | 
     x = read_array("encode", "input", input, mapped=True)
     if x.ndim < 2:
         raise ValueError(f"encode: --input: expected one row an item, got shape {x.shape}")
+    encode: Callable[[Any], Any]
     if run is None:
-        if which is not None:
-            raise ValueError(f"encode: --which: expected a --run beside it, got {which} alone")
+        for name, value in {"which": which, "length": length}.items():
+            if value is not None:
+                raise ValueError(f"encode: --{name}: expected a --run beside it, got {value} alone")
         if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):
             raise ValueError(f"encode: --input: expected floats (n, bits), got {x.dtype} of shape {x.shape}")
         bits, encode = x.shape[1], pack
@@ -38,7 +43,7 @@ def run(input: str, out: str, run: str | None, which: Literal["best", "last"] | 
         from fasthash import training
 
         hasher = training.load(run, which=which).to(training.Run(run).accelerator())
-        bits, encode = hasher.bits, hasher.encode
+        bits, encode = hasher.bits if length is None else length, partial(hasher.encode, length=length)
     header = (_npy if target.suffix == ".npy" else _safetensors)(len(x), -(-bits // 8), bits)
     with replacing(target) as file:
         file.write(header)

@@ -220,6 +220,7 @@ def report_on(run: training.Run, dataset: Dataset, split: Split, **options: Any)
         run,
         queries=dataset.source.select(split.queries),
         database=dataset.source.select(split.database),
+        database_rows=split.database,
         query_labels=dataset.labels[split.queries],
         database_labels=dataset.labels[split.database],
         device=run.accelerator(),

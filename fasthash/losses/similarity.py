@@ -8,11 +8,12 @@ from torch import Tensor
 from fasthash.ops import label_overlap, pack
 
 
-def _check_labels(name: str, labels: Tensor) -> None:
+def check_labels(function: str, name: str, labels: Tensor) -> None:
+    """Raise unless labels are class ids (n,) or multi-hot (n, classes)."""
     if labels.ndim not in (1, 2):
-        raise ValueError(f"label_similarity: {name} must have shape (n,) or (n, classes), got {tuple(labels.shape)}")
+        raise ValueError(f"{function}: {name} must have shape (n,) or (n, classes), got {tuple(labels.shape)}")
     if labels.ndim == 1 and (labels.is_floating_point() or labels.dtype == torch.bool):
-        raise TypeError(f"label_similarity: class ids in {name} must be integers, got {labels.dtype}")
+        raise TypeError(f"{function}: class ids in {name} must be integers, got {labels.dtype}")
 
 
 def label_similarity(labels: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -40,8 +41,8 @@ def label_similarity(labels: Tensor, other: Tensor | None = None) -> tuple[Tenso
         [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
     """
     other = labels if other is None else other
-    _check_labels("labels", labels)
-    _check_labels("other", other)
+    check_labels("label_similarity", "labels", labels)
+    check_labels("label_similarity", "other", other)
     if labels.shape[1:] != other.shape[1:]:
         expected = "(m,)" if labels.ndim == 1 else f"(m, {labels.shape[1]})"
         raise ValueError(f"label_similarity: other must have shape {expected} like labels, got {tuple(other.shape)}")

@@ -1,10 +1,12 @@
 """Published methods, each a plan of stages built from losses, teachers, networks and data."""
 
+from fasthash.methods.adsh import ADSH
 from fasthash.methods.dpsh import DPSH
 from fasthash.methods.dsh import DSH
 from fasthash.methods.hashnet import HashNet
 from fasthash.methods.itq import ITQ
 from fasthash.methods.lsh import LSH
+from fasthash.methods.mah import MAH
 from fasthash.methods.method import Method
 from fasthash.methods.optimiser import OptimiserConfig
 from fasthash.methods.pcah import PCAH
@@ -16,10 +18,12 @@ from fasthash.methods.state import State
 from fasthash.methods.two_stream import SupervisedMethod, TwoStreamMethod
 
 __all__ = [
+    "ADSH",
     "DPSH",
     "DSH",
     "ITQ",
     "LSH",
+    "MAH",
     "PCAH",
     "PTS3H",
     "SSDH",

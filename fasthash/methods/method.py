@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from fasthash.data import ItemSpec, TrainingSet
 from fasthash.methods._options import check_count
@@ -46,3 +47,24 @@ class Method(ABC):
     @abstractmethod
     def encoder(self, modules: dict[str, nn.Module]) -> nn.Module:
         """The one of the networks (n, ...) -> (n, bits) whose signs are the codes."""
+
+    @property
+    def code_lengths(self) -> tuple[int, ...]:
+        """The widths in which a trained encoder gives codes, the first of them `bits`."""
+        return (self.bits,)
+
+    def of_length(self, encoder: nn.Module, length: int) -> nn.Module:
+        """What gives codes of one of `code_lengths`: the encoder (or a running mean of it), or a view of it."""
+        return encoder
+
+    def learnt_codes(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, dict[int, Tensor]] | None:
+        """Codes that training found for items themselves, beside the network; None = it found none.
+
+        Args:
+            tensors: of the state of a run.
+
+        Returns:
+            int64 (n,), rows of the x that the training set was made from; and the codes of these by length, int8
+            (n, length) of -1 and +1.
+        """
+        return None

@@ -15,9 +15,9 @@ class OptimiserConfig:
     """AdamW or SGD with one rate for the head and one for the backbone, and their course over a stage.
 
     Frozen parameters (`requires_grad` off) are left out. Weights are what has two axes or more; the rest (biases, gains
-    of normalisation) is not decayed by "sgd". `OptimiserConfig("sgd", lr=1e-4, weight_decay=5e-4, bias_factor=2,
-    schedule="step", step=30_000)` is SSDH's: momentum 0.9, decay of weights only, biases at twice the rate, a tenth
-    every 30,000 steps (the authors' release).
+    of normalisation) is not decayed by "sgd", unless asked for. `OptimiserConfig("sgd", lr=1e-4, weight_decay=5e-4,
+    bias_factor=2, schedule="step", step=30_000)` is SSDH's: momentum 0.9, decay of weights only, biases at twice the
+    rate, a tenth every 30,000 steps (the authors' release).
 
     Attributes:
         kind: "adamw" (decays all parameters) or "sgd" (decays weights only).
@@ -25,6 +25,7 @@ class OptimiserConfig:
         backbone_lr: of `network.backbone`, where there is one; None = lr.
         weight_decay: of AdamW decoupled, of SGD added to the gradient.
         momentum: of "sgd".
+        decay_all: let "sgd" decay all parameters too.
         bias_factor: rate of what is no weight, as a multiple.
         schedule: "cosine" falls to 0 at the end, "linear" too, "constant" stays, "step" falls to a tenth every `step`.
         step: steps between falls of "step".
@@ -39,6 +40,7 @@ class OptimiserConfig:
     backbone_lr: float | None = None
     weight_decay: float = 0.01
     momentum: float = 0.9
+    decay_all: bool = False
     bias_factor: float = 1.0
     schedule: Literal["cosine", "constant", "step", "linear"] = "cosine"
     step: int = 30_000
@@ -86,7 +88,7 @@ class OptimiserConfig:
         settings: list[dict[str, Any]] = []
         for (of_backbone, weight), parameters in sorted(groups.items()):
             lr = self.lr if self.backbone_lr is None or not of_backbone else self.backbone_lr
-            decays = weight or self.kind == "adamw"
+            decays = weight or self.kind == "adamw" or self.decay_all
             settings.append(
                 {
                     "params": parameters,

@@ -55,9 +55,10 @@ class Stage:
         after_step: (state, cursor) after the optimisers have stepped; `cursor.step` counts that step.
         end: (state, cursor) once, after the last step or after `run`.
         run: (state, cursor), a stage in closed form, in place of all of the above but `end`.
+        quick: of a `run` that is done again sooner than a checkpoint is written: none follows it.
 
     Raises:
-        ValueError: neither steps nor a run, both, or steps without what they need.
+        ValueError: neither steps nor a run, both, steps without what they need, or steps that are quick.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Stage:
     after_step: Callable[[State, Cursor], None] | None = None
     end: Callable[[State, Cursor], None] | None = None
     run: Callable[[State, Cursor], None] | None = None
+    quick: bool = False
 
     def __post_init__(self) -> None:
         trains = self.step is not None
@@ -78,6 +80,8 @@ class Stage:
             raise ValueError(
                 f"Stage: {self.name!r} must have length > 0, reads and optimisers if it has step, else none"
             )
+        if self.quick and trains:
+            raise ValueError(f"Stage: {self.name!r} must have run to be quick")
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from fasthash.networks.backbones import SmallCNN, mlp_backbone
 from fasthash.networks.build import NetworkConfig, build_network
 from fasthash.networks.freezing import freeze
+from fasthash.networks.group import GroupHead, OfLength
 from fasthash.networks.heads import HashNetwork, linear_head, mlp_head, relax
 from fasthash.networks.mobilenet import MobileNetV2
 from fasthash.networks.weights import load_weights
 
 __all__ = [
+    "GroupHead",
     "HashNetwork",
     "MobileNetV2",
     "NetworkConfig",
+    "OfLength",
     "SmallCNN",
     "build_network",
     "freeze",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from fasthash.data import ItemSpec, Reading, Source, Standardisation, as_source
 from fasthash.methods import Method
 from fasthash.networks import build_network
+from fasthash.ops import pack
 from fasthash.training.averaging import add_average, encoder_of
-from fasthash.training.checkpoint import BEST, latest_checkpoint, load_modules
+from fasthash.training.checkpoint import BEST, latest_checkpoint, load_modules, load_tensors
 from fasthash.training.encoding import encode_batches
 from fasthash.training.run import Run
 
@@ -30,6 +32,9 @@ class Hasher:
         standardisation: of the items that it was trained on, if they were standardised; `encode` does the same.
         reading: how the values of arrays that it was trained on were read; `encode` reads arrays of their kind so.
         shape: of one item, which `encode` then checks.
+        of_length: what makes codes of other lengths, by length; parts of `network`.
+        learnt: codes that training found for items themselves: their rows of the x that the training set was made from,
+            int64 (n,), and the codes by length, int8 (n, length).
     """
 
     def __init__(
@@ -40,12 +45,84 @@ class Hasher:
         standardisation: Standardisation | None = None,
         reading: Reading | None = None,
         shape: tuple[int, ...] | None = None,
+        of_length: Mapping[int, nn.Module] | None = None,
+        learnt: tuple[Tensor, Mapping[int, Tensor]] | None = None,
     ) -> None:
         self.network = network.eval()
         self.bits = bits
         self.standardisation = standardisation
         self.reading = reading
         self.shape = shape
+        self._of_length = {bits: network, **(of_length or {})}
+        self._learnt = learnt
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The code lengths that `encode` knows, `bits` first."""
+        return tuple(self._of_length)
+
+    @property
+    def database_rows(self) -> Tensor | None:
+        """Rows, int64 (n,), of the x that the training set was made from, whose codes training found; None = none."""
+        return None if self._learnt is None else self._learnt[0]
+
+    def database_codes(self, length: int | None = None) -> Tensor:
+        """Packed codes that training found for its items themselves, on the CPU.
+
+        They are those at the end of training, or where it stands, whichever weights `load` took.
+
+        Args:
+            length: one of `lengths`; None = `bits`.
+
+        Returns:
+            uint8 (n, ceil(length / 8)), those of `database_rows`.
+
+        Raises:
+            ValueError: another length, or a run that found no codes.
+        """
+        length = self._length("database_codes", length)
+        if self._learnt is None:
+            raise ValueError("Hasher.database_codes: expected a run that found codes of its items, got one without")
+        return pack(self._learnt[1][length])
+
+    def encode_database(self, x: Any, rows: Any, *, length: int | None = None, batch_size: int = 1024) -> Tensor:
+        """Packed codes of database items: those that training found where it found some, the network's elsewhere.
+
+        Args:
+            x: items (n, ...), as for `encode`.
+            rows: which rows they are of the x that the training set was made from, int (n,).
+            length: one of `lengths`; None = `bits`.
+            batch_size: items encoded at once.
+
+        Returns:
+            uint8 (n, ceil(length / 8)), on the CPU.
+
+        Raises:
+            TypeError, ValueError: as `encode`, or rows of another number than x.
+        """
+        rows = torch.as_tensor(rows).cpu()
+        if rows.shape != (len(x),):
+            raise ValueError(
+                f"Hasher.encode_database: rows must have shape ({len(x)},) like x, got {tuple(rows.shape)}"
+            )
+        source = as_source(x, self.reading)
+        found = self.database_rows
+        if found is None:
+            return self.encode(source, length=length, batch_size=batch_size).cpu()
+        known = self.database_codes(length)
+        order = found.argsort()
+        place = order[torch.searchsorted(found[order], rows).clamp(max=len(found) - 1)]
+        learnt = found[place] == rows
+        codes = known[place]
+        (others,) = torch.where(~learnt)
+        if len(others):
+            codes[others] = self.encode(source.select(others), length=length, batch_size=batch_size).cpu()
+        return codes
+
+    def _length(self, function: str, length: int | None) -> int:
+        if length is not None and length not in self._of_length:
+            raise ValueError(f"Hasher.{function}: length must be one of {self.lengths}, got {length}")
+        return self.bits if length is None else length
 
     def to(self, device: str | torch.device) -> Hasher:
         """Move the network."""
@@ -53,12 +130,12 @@ class Hasher:
         return self
 
     @overload
-    def encode(self, x: Source, *, batch_size: int = ...) -> Tensor: ...
+    def encode(self, x: Source, *, length: int | None = ..., batch_size: int = ...) -> Tensor: ...
     @overload
-    def encode(self, x: A, *, batch_size: int = ...) -> A: ...
+    def encode(self, x: A, *, length: int | None = ..., batch_size: int = ...) -> A: ...
 
     @torch.no_grad()
-    def encode(self, x: Any, *, batch_size: int = 1024) -> Any:
+    def encode(self, x: Any, *, length: int | None = None, batch_size: int = 1024) -> Any:
         """Packed codes of items.
 
         Items go to the network's device a batch at a time, and codes come back where the items are.
@@ -68,21 +145,23 @@ class Hasher:
                 at a time is read. Arrays of the kind that training read, uint8 or floating, are read as there, with
                 its scale, offset and channels_last; others as `data.ArraySource` does: uint8 as value / 255, floats as
                 they are. A source is taken as it is.
+            length: of the codes, one of `lengths`; None = `bits`.
             batch_size: items at once.
 
         Returns:
-            uint8 (n, ceil(bits / 8)), the same kind as x; of a source a tensor.
+            uint8 (n, ceil(length / 8)), the same kind as x; of a source a tensor.
 
         Raises:
             TypeError: x of another kind or dtype.
-            ValueError: batch_size below 1, items of another shape than `shape`, a network of another width than `bits`,
-                or a source that is standardised in another way than the training items.
+            ValueError: batch_size below 1, another length, items of another shape than `shape`, a network of another
+                width than `bits`, or a source that is standardised in another way than the training items.
         """
         kind = "source" if isinstance(x, Source) else str(getattr(x, "dtype", type(x).__name__)).split(".")[-1]
         if kind not in ("source", "uint8") and not (isinstance(x, Tensor | np.ndarray) and "float" in kind):
             raise TypeError(
                 f"Hasher.encode: x must be a floating or uint8 tensor or array, or a data.Source, got {kind}"
             )
+        length = self._length("encode", length)
         if batch_size < 1:
             raise ValueError(f"Hasher.encode: batch_size must be >= 1, got {batch_size}")
         source = as_source(x, self.reading)
@@ -90,8 +169,9 @@ class Hasher:
             raise ValueError(
                 f"Hasher.encode: x must have items of shape {self.shape}, as in training, got {source.shape}"
             )
-        parts = encode_batches(self.network, source, self.bits, batch_size, self.standardisation)
-        shape = (len(x), -(-self.bits // 8))
+        network = self._of_length[length]
+        parts = encode_batches(network, source, length, batch_size, self.standardisation)
+        shape = (len(x), -(-length // 8))
         codes = torch.empty(shape, dtype=torch.uint8, device=x.device if isinstance(x, Tensor) else "cpu")
         for rows, part in parts:
             codes[rows] = part
@@ -150,10 +230,13 @@ def load(
         add_average(method, modules, average)
     load_modules(saved, modules, best=scored if which is None else which == "best")
     reading = config.get("reading")
+    encoder = encoder_of(method, modules)
     return Hasher(
-        encoder_of(method, modules),
+        encoder,
         method.bits,
         standardisation=run.standardisation(),
         reading=None if reading is None else Reading(**reading),
         shape=items.shape,
+        of_length={length: method.of_length(encoder, length) for length in method.code_lengths},
+        learnt=method.learnt_codes(load_tensors(saved)),
     )

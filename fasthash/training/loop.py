@@ -40,7 +40,7 @@ class Loop:
         clip: largest norm of the gradient of each optimiser; None = any.
         on_step: (stage, cursor, losses) after each step; losses are tensors, weighted.
         on_pause: (cursor, closed) wherever a checkpoint may be taken: after each step, and before each stage; closed
-            tells that a closed-form stage has just ended. What it raises ends the run.
+            tells that a closed-form stage that is not quick has just ended. What it raises ends the run.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Loop:
                 cursor = self._train(stage, cursor)
             if stage.end is not None:
                 stage.end(self._state, cursor)
-            closed = stage.run is not None
+            closed = stage.run is not None and not stage.quick
 
     def _train(self, stage: Stage, cursor: Cursor) -> Cursor:
         assert stage.reads is not None

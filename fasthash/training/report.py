@@ -25,6 +25,8 @@ def report_run(
     database: Any,
     query_labels: Any,
     database_labels: Any,
+    database_rows: Any = None,
+    length: int | None = None,
     which: Literal["best", "last"] | None = None,
     method: Method | None = None,
     network: nn.Module | None = None,
@@ -43,6 +45,10 @@ def report_run(
         database: items (n, ...).
         query_labels: (q,) class ids or (q, classes) multi-hot.
         database_labels: (n,) or (n, classes).
+        database_rows: which rows the database items are of the x that the training set was made from, int (n,): those
+            whose codes training found (ADSH, MAH) are then represented by these, see `Hasher.encode_database`; None =
+            the network encodes all.
+        length: of the codes, for methods with several; None = the method's `bits`.
         which: see `load`, also for the next two.
         method: to encode in another way.
         network: one like the network that `fit` was given.
@@ -66,12 +72,16 @@ def report_run(
     """
     run = run if isinstance(run, Run) else Run(run)
     hasher = load(run, which=which, method=method, network=network).to(device)
-    sides = {"queries": queries, "database": database}
-    codes = {name: torch.as_tensor(hasher.encode(x, batch_size=batch_size)).cpu() for name, x in sides.items()}
+    codes = {"queries": torch.as_tensor(hasher.encode(queries, length=length, batch_size=batch_size)).cpu()}
+    if database_rows is None:
+        codes["database"] = torch.as_tensor(hasher.encode(database, length=length, batch_size=batch_size)).cpu()
+    else:
+        codes["database"] = hasher.encode_database(database, database_rows, length=length, batch_size=batch_size)
+    bits = hasher.bits if length is None else length
     labels = (torch.as_tensor(query_labels).cpu(), torch.as_tensor(database_labels).cpu())
-    report = evaluate(codes["queries"], codes["database"], *labels, bits=hasher.bits, **options)
+    report = evaluate(codes["queries"], codes["database"], *labels, bits=bits, **options)
     for name, packed in codes.items():
-        run.save_codes(name, packed, hasher.bits)
+        run.save_codes(name, packed, bits)
     write_text(run.report_path, report.to_json() + "\n")
     write_text(run.report_path.with_suffix(".md"), report.to_markdown())
     if importlib.util.find_spec("matplotlib"):

@@ -256,6 +256,7 @@ def test_errors_of_encode(refused, tmp_path):
         (["--input", "x.npy", "--out", "c.npy"], "encode: --input: expected floats (n, bits), got int32"),
         (["--input", "x.npy", "--out", "c.txt"], "encode: --out: expected a name that ends in .npy or .safetensors"),
         (["--input", "x.npy", "--out", "c.npy", "--which", "last"], "encode: --which: expected a --run beside it"),
+        (["--input", "x.npy", "--out", "c.npy", "--length", "4"], "encode: --length: expected a --run beside it"),
         (["--input", "y.npy", "--out", "c.npy"], "encode: --input: expected a file, got 'y.npy'"),
     ):
         code, said = refused("encode", *arguments)
@@ -336,6 +337,37 @@ def test_images_with_the_channels_last(refused, tmp_path, monkeypatch):
     assert devices == ["cuda", "cuda"]
 
 
+def test_a_run_with_several_lengths_ranks_its_learnt_codes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).standard_normal((60, 8)).astype(np.float32)
+    np.savez("x.npz", features=x, labels=np.arange(60) % 3)
+    items = ("--data", "features", "--root", "x.npz", "--labels", "21", "--queries", "9")
+    sizes = (
+        "--bits",
+        "4",
+        "--lengths",
+        "4",
+        "10",
+        "--outer-iters",
+        "2",
+        "--network.widths",
+        "8",
+        "--accelerator",
+        "cpu",
+    )
+    main(["train", "mah", *items, *sizes, "--out", "run"])
+    hasher, found = training.load("run"), training.Run("run")
+    codes, bits = found.codes("database")
+    assert bits == 4
+    split = recipe.open_split(recipe.Recipe.read("run/recipe.yaml").data, 0)[1]
+    assert len(hasher.database_rows) == 21
+    assert np.array_equal(codes, hasher.encode_database(x[split.database], split.database))
+    main(["evaluate", "--run", "run", "--length", "10"])
+    assert found.codes("database")[1] == 10
+    main(["encode", "--run", "run", "--input", "x.npz:features", "--out", "codes.npy", "--length", "10"])
+    assert np.array_equal(np.load("codes.npy"), hasher.encode(x, length=10))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -343,6 +375,7 @@ def test_images_with_the_channels_last(refused, tmp_path, monkeypatch):
         (["--run", "x", "--database-features", "d.npy"], "evaluate: --run: expected no features beside it"),
         (["--run", "x", "--bits", "8"], "evaluate: --run: expected no --bits beside it"),
         (["--which", "last"], "evaluate: --which: expected a --run beside it, got last alone"),
+        (["--length", "4"], "evaluate: --length: expected a --run beside it, got 4 alone"),
     ],
 )
 def test_options_that_do_not_go_together_in_evaluate(refused, arguments, message):

@@ -19,6 +19,7 @@ from fasthash.training import Config, Run, Silent, Validation, fit
 SMALL = {"bits": 12, "network": {"widths": (16,)}, "epochs": 4, "batch_size": 16, "labelled": 8}
 SSDH = {"labelled_fraction": 0.5, **{key: value for key, value in SMALL.items() if key != "labelled"}}
 TERMS = {"w_max": 5.0, "ramp": 0.2, "g_point": 0.5, "g_graph": 1.0, "graph_loss": "likelihood"}
+MAH = {"bits": 4, "network": {"widths": (16,)}, "batch_size": 8, "outer_iters": 5, "inner_epochs": 2}
 RANDOM = {"network": {"widths": (16,), "dropout": 0.3}, "perturbation": {"noise": 0.2}}
 
 
@@ -70,6 +71,7 @@ RUNS = {
     "pts3h": partial(train, method=methods.create("pts3h", **SMALL, **TERMS)),
     "ssdh": partial(train, method=methods.create("ssdh", **SSDH)),
     "hashnet": partial(train, method=methods.create("hashnet", **SMALL)),
+    "mah": partial(train, method=methods.create("mah", **MAH)),
 }
 
 

@@ -30,7 +30,15 @@ def tuples(*masks):
     return places.masked_fill((places < 0).any(1, keepdim=True), -1)
 
 
+def asymmetric(u, v, similarity):
+    """The loss of u and the signs of v, all of whose sums are those of a dense matrix."""
+    v, s = v.sign(), torch.where(similarity, 1.0, -0.5).to(v.dtype)
+    return losses.asymmetric(u, v.T @ v, s @ v, s.square().sum(1), v, items=len(v), gamma=2.0)
+
+
 LOSSES = {
+    "asymmetric": lambda u, v, s, known: asymmetric(u, v, s),
+    "group_consensus": lambda u, v, s, known: losses.group_consensus(u, [v, v[:, :2]]),
     "pairwise_likelihood": lambda u, v, s, known: losses.pairwise_likelihood(u, s, mask=known),
     "dsh": lambda u, v, s, known: losses.dsh(u, s, mask=known),
     "squared_pairwise": lambda u, v, s, known: losses.squared_pairwise(u, s, mask=known),
@@ -59,15 +67,23 @@ LOSSES = {
     "graph_contrastive": lambda u, v, s, known: losses.graph_contrastive(u, s, known),
 }
 # What single items contribute to.
-ALONE = {"quantization", "l1_quantization", "bit_balance", "bit_independence", "improved_triplet", "classification"}
+ALONE = {
+    "asymmetric",
+    "bit_balance",
+    "bit_independence",
+    "classification",
+    "group_consensus",
+    "improved_triplet",
+    "l1_quantization",
+    "quantization",
+}
+NO_LOSSES = {"LabelSets", "SimilarityBlock", "gram", "label_similarity", "pairs_in_blocks", "signs", "update_codes"}
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
 def test_the_list_is_complete():
     assert {name.split()[0] for name in LOSSES} == {
-        name
-        for name in losses.__all__
-        if name not in ("label_similarity", "pairs_in_blocks") and not name.startswith("draw_")
+        name for name in losses.__all__ if name not in NO_LOSSES and not name.startswith("draw_")
     }
 
 

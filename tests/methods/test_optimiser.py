@@ -34,6 +34,12 @@ def test_sgd_of_the_release_decays_weights_only_and_moves_biases_twice_as_fast()
     assert OptimiserConfig(**SSDH).build(network).defaults["momentum"] == 0.9
 
 
+def test_sgd_decays_all_parameters_if_asked():
+    network = torch.nn.Linear(2, 2)
+    found = settings(OptimiserConfig("sgd", lr=0.1, weight_decay=0.5, decay_all=True), network)
+    assert {found[id(p)] for p in network.parameters()} == {(0.1, 0.5)}
+
+
 def test_sgd_by_hand():
     layer = torch.nn.Linear(1, 1)
     torch.nn.init.constant_(layer.weight, 2.0)

@@ -33,6 +33,7 @@ STEPS = {"length": 2, "reads": lambda s, c: iter([]), "step": lambda s, b, c: {}
         ({**STEPS, "length": 0}, "must have length > 0, reads and optimisers"),
         ({**STEPS, "reads": None}, "must have length > 0, reads and optimisers"),
         ({**STEPS, "optimisers": {}}, "must have length > 0, reads and optimisers"),
+        ({**STEPS, "quick": True}, "must have run to be quick"),
     ],
 )
 def test_half_stages_are_refused(fields, message):

@@ -17,6 +17,7 @@ SMALL = {
     "network": {"widths": (16,), "dropout": 0.2},
     "perturbation": {"noise": 0.1},
     "epochs": 3,
+    "outer_iters": 8,
     "batch_size": 20,
     "labelled": 10,
 }

@@ -8,7 +8,7 @@ import pytest
 import torch
 from run_helpers import final_state
 
-from fasthash.methods import Stage
+from fasthash.methods import Repeat, Stage
 from fasthash.training import Config, Silent, fit
 
 
@@ -70,3 +70,19 @@ def test_closed_forms_alone_are_saved_one_after_another(toy, tmp_path, monkeypat
     with pytest.raises(ValueError, match="ema must be None for toy, whose last stage 'd' has no steps"):
         fit(toy.Toy(), toy.items(), Config(str(tmp_path / "ema"), ema=0.5), progress=Silent())
     assert not (tmp_path / "ema").exists()
+
+
+def test_no_checkpoint_follows_a_quick_closed_form(toy, tmp_path, monkeypatch):
+    runs = {}
+    for quick in (False, True):
+
+        def plan(self, data, seed, quick=quick):
+            draw = Stage("draw", run=lambda state, cursor: None, quick=quick)
+            return [Repeat([draw, stage(toy)], times=3)]
+
+        monkeypatch.setattr(toy.Toy, "plan", plan)
+        runs[quick] = fit(toy.Toy(), toy.items(), Config(str(tmp_path / str(quick))), progress=Silent())
+    assert {quick: [path.name for path in run.checkpoints.iterdir()] for quick, run in runs.items()} == {
+        False: ["000004"],
+        True: ["000001"],
+    }
