@@ -1,5 +1,6 @@
 """Published methods, each a plan of stages built from losses, teachers, networks and data."""
 
+from fasthash.methods.distillhash import DistillHash
 from fasthash.methods.dpsh import DPSH
 from fasthash.methods.dsh import DSH
 from fasthash.methods.hashnet import HashNet
@@ -24,6 +25,7 @@ __all__ = [
     "PTS3H",
     "SSDH",
     "Cursor",
+    "DistillHash",
     "HashNet",
     "Method",
     "OptimiserConfig",

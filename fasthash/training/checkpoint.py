@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -103,6 +104,13 @@ def save_checkpoint(
 def load_modules(path: Path, modules: Mapping[str, torch.nn.Module], *, best: bool = False) -> None:
     """Set the weights of these modules to the last or the best ones of the checkpoint at `path`."""
     _set_modules(load_file(path / (BEST if best else TENSORS)), modules)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of the stages in the checkpoint at `path`, without reading the rest."""
+    prefix = "tensor/"
+    with safe_open(path / TENSORS, framework="pt") as file:
+        return {key.removeprefix(prefix): file.get_tensor(key) for key in list(file.keys()) if key.startswith(prefix)}
 
 
 def load_checkpoint(

@@ -19,6 +19,9 @@ SMALL = {
     "epochs": 3,
     "batch_size": 20,
     "labelled": 10,
+    "noisy": "quantile",
+    "share": 0.3,
+    "noisy_epochs": 30,
 }
 
 
