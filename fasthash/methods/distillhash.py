@@ -310,8 +310,9 @@ class DistillHash(Method):
         slope, offset = tensors["calibration"].tolist()
         return distil_pairs(
             pack(outputs) if codes else outputs,
-            table[:, self.skip_pos : self.skip_pos + count],
-            table[:, self.skip_neg : self.skip_neg + count],
+            table,
+            (self.skip_pos, self.skip_pos + count),
+            (self.skip_neg, self.skip_neg + count),
             bits=outputs.shape[1] if codes else None,
             calibration=(slope, offset),
             order=self.order,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,9 +25,8 @@ from fasthash.ops import hamming_distance
 from fasthash.teachers.feature_graph import feature_knn_graph
 
 _GRID = 2.0**20
-_COLUMNS = 64  # of a block with order > 1
-# (rows or None = all, rows) -> a matrix that grows with Theta.
-_Similar = Callable[[Tensor | None, Tensor], Tensor]
+_PIECE = 512  # items at once, by the rows of a block
+_COLUMNS = 64  # the same with order > 1, where each is k values
 
 
 def neighbour_table(features: Tensor, k: int) -> Tensor:
@@ -56,13 +56,14 @@ def neighbour_table(features: Tensor, k: int) -> Tensor:
 
 def distil_pairs(
     outputs: Tensor,
-    positive: Tensor,
-    negative: Tensor,
+    neighbours: Tensor,
+    positive: tuple[int, int] = (2, 22),
+    negative: tuple[int, int] = (0, 20),
     *,
     bits: int | None = None,
     calibration: tuple[float, float] = (1.0, 0.0),
     order: int = 1,
-    rows: int = 64,
+    rows: int = 128,
 ) -> Iterator[Tensor]:
     """Distilled labels of all pairs, a block of rows at a time; see the head of this module for the rule.
 
@@ -73,21 +74,22 @@ def distil_pairs(
 
     Args:
         outputs: h (n, K) in [-1, 1], floating; or packed codes, uint8 (n, ceil(bits / 8)).
-        positive: int64 (n, k), the neighbours Np, of rows of `neighbour_table`.
-        negative: int64 (n, k'), the neighbours Nn.
+        neighbours: int64 (n, ranks), as `neighbour_table` gives them.
+        positive: first rank and end of the neighbours Np. The default is the authors'.
+        negative: first rank and end of the neighbours Nn.
         bits: width of packed codes; None with h.
         calibration: a > 0 and b of a Theta + b, which stands in the place of Theta.
         order: take the `order`-th smallest (largest) of the pairs in place of the minimum (maximum), which are k^2
             values a pair.
-        rows: of a block; n * rows values of 8 bytes are held a few times.
+        rows: of a block; n * rows values of 4 bytes are held a few times.
 
     Yields:
         int8 (rows or fewer, n) of +1, -1 and 0, in order.
 
     Raises:
         TypeError: outputs neither floating nor uint8, or neighbours that are not int64.
-        ValueError: shapes that do not fit, places out of range, a not above 0, an order out of range, bits with h or
-            codes without, or rows below 1.
+        ValueError: shapes that do not fit, ranks or places out of range, a not above 0, an order out of range, bits
+            with h or codes without, or rows below 1.
 
     Example:
         >>> import torch
@@ -95,88 +97,117 @@ def distil_pairs(
         >>> from fasthash.teachers import distil_pairs
         >>> codes = pack(torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 0, 0]]))
         >>> table = torch.tensor([[0, 1, 4], [1, 0, 4], [2, 3, 4], [3, 2, 0], [4, 1, 0]])
-        >>> torch.cat(list(distil_pairs(codes, table[:, 1:], table[:, :2], bits=4))).tolist()
+        >>> torch.cat(list(distil_pairs(codes, table, (1, 3), (0, 2), bits=4))).tolist()
         [[1, 0, -1, 0, 0], [0, 1, 0, -1, 0], [-1, 0, 1, 1, 0], [0, -1, 1, 1, 0], [0, 0, 0, 0, 1]]
     """
-    _check(outputs, positive, negative, bits, calibration, order, rows)
-    similar, decide = _of_codes(outputs, bits, calibration) if bits else _of_outputs(outputs, calibration)
-    return _blocks(similar, decide, positive, negative, order, rows)
+    _check(outputs, neighbours, positive, negative, bits, calibration, order, rows)
+    rule = _of_codes(outputs, bits, calibration) if bits else _of_outputs(outputs, calibration)
+    return _blocks(rule, neighbours, positive, negative, order, rows)
 
 
 def _blocks(
-    similar: _Similar,
-    decide: Callable[[Tensor, Tensor, Tensor], Tensor],
-    positive: Tensor,
-    negative: Tensor,
-    order: int,
-    rows: int,
+    rule: _Rule, neighbours: Tensor, positive: tuple[int, int], negative: tuple[int, int], order: int, rows: int
 ) -> Iterator[Tensor]:
-    # Blocks lie transposed, (n, rows): gathering rows of memory is many times faster than gathering columns.
-    for block in torch.arange(len(positive), device=positive.device).split(rows):
+    places = torch.arange(len(neighbours), device=neighbours.device)
+    for block in places.split(rows):
         if order == 1:
-            low = _extreme(similar, positive, block, torch.minimum)
-            high = _extreme(similar, negative, block, torch.maximum)
+            labels = _separated(rule, neighbours, positive, negative, block)
         else:
-            low = _ordered(similar, positive, block, order)
-            high = _ordered(similar, negative, block, negative.shape[1] ** 2 + 1 - order)
-        yield decide(similar(None, block), low, high).T.contiguous()
+            low = _ordered(rule, neighbours[:, slice(*positive)], block, order)
+            high = _ordered(rule, neighbours[:, slice(*negative)], block, (negative[1] - negative[0]) ** 2 + 1 - order)
+            labels = rule.decide(rule.settle(rule.similar(places, block)), low, high)
+        yield labels.T.contiguous()
 
 
-def _extreme(similar: _Similar, table: Tensor, block: Tensor, pick: Callable[..., Tensor]) -> Tensor:
-    """(n, rows): the extreme over all pairs of neighbours of each item and of each row of the block."""
-    over_rows = similar(None, table[block, 0])
-    for place in range(1, table.shape[1]):
-        pick(over_rows, similar(None, table[block, place]), out=over_rows)
-    both = over_rows[table[:, 0]]
-    for place in range(1, table.shape[1]):
-        pick(both, over_rows[table[:, place]], out=both)
-    return both
+def _separated(
+    rule: _Rule, neighbours: Tensor, positive: tuple[int, int], negative: tuple[int, int], block: Tensor
+) -> Tensor:
+    """Labels (n, rows) of a block of rows, by extremes over its rows' neighbours, then over those of all items.
+
+    Blocks lie transposed, since rows of memory are gathered many times faster than columns, and are worked on in pieces
+    that stay in a core's cache.
+    """
+    pieces = torch.arange(len(neighbours), device=neighbours.device).split(_PIECE)
+    lows, highs = [], []
+    for items in pieces:
+        low = high = None
+        for rank in range(min(positive[0], negative[0]), max(positive[1], negative[1])):
+            values = rule.similar(items, neighbours[block, rank])
+            if positive[0] <= rank < positive[1]:
+                low = values.clone() if low is None else torch.minimum(low, values, out=low)
+            if negative[0] <= rank < negative[1]:
+                high = values if high is None else torch.maximum(high, values, out=high)
+        assert low is not None
+        assert high is not None
+        lows.append(rule.settle(low))
+        highs.append(rule.settle(high))
+    of_rows, labels = (torch.cat(lows), torch.cat(highs)), []
+    for items in pieces:
+        low = _gathered(of_rows[0], neighbours[items, slice(*positive)], torch.minimum)
+        high = _gathered(of_rows[1], neighbours[items, slice(*negative)], torch.maximum)
+        labels.append(rule.decide(rule.settle(rule.similar(items, block)), low, high))
+    return torch.cat(labels)
 
 
-def _ordered(similar: _Similar, table: Tensor, block: Tensor, order: int) -> Tensor:
-    """The same with the `order`-th smallest; it does not separate into rows and columns."""
-    k, parts = table.shape[1], []
-    for items in table.split(_COLUMNS):
-        pairs = similar(items.flatten(), table[block].flatten()).view(len(items), k, len(block), k)
-        parts.append(pairs.transpose(1, 2).flatten(2).kthvalue(order).values)
+def _gathered(values: Tensor, neighbours: Tensor, pick: Callable[..., Tensor]) -> Tensor:
+    """The extreme (items, rows) of values (n, rows) over the neighbours (items, k) of each item."""
+    found = values[neighbours[:, 0]]
+    for rank in range(1, neighbours.shape[1]):
+        pick(found, values[neighbours[:, rank]], out=found)
+    return found
+
+
+def _ordered(rule: _Rule, neighbours: Tensor, block: Tensor, order: int) -> Tensor:
+    """(n, rows): the `order`-th smallest over pairs of neighbours, which does not separate into rows and columns."""
+    k, parts = neighbours.shape[1], []
+    for near in neighbours.split(_COLUMNS):
+        pairs = rule.similar(near.flatten(), neighbours[block].flatten()).view(len(near), k, len(block), k)
+        parts.append(rule.settle(pairs.transpose(1, 2).flatten(2).kthvalue(order).values))
     return torch.cat(parts)
 
 
-def _of_outputs(
-    outputs: Tensor, calibration: tuple[float, float]
-) -> tuple[_Similar, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+class _Rule(NamedTuple):
+    """How pairs are compared.
+
+    Attributes:
+        similar: places (n,) and (m,) -> a matrix (n, m) that grows with Theta, exact.
+        settle: such a matrix -> what `decide` takes; it keeps the order, so it may come after an extreme.
+        decide: of a pair, the smallest over its positive and the largest over its negative neighbours -> int8 labels.
+    """
+
+    similar: Callable[[Tensor, Tensor], Tensor]
+    settle: Callable[[Tensor], Tensor]
+    decide: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def _of_outputs(outputs: Tensor, calibration: tuple[float, float]) -> _Rule:
     whole = (outputs.double() * _GRID).round()
 
-    def similar(items: Tensor | None, rows: Tensor) -> Tensor:
+    def similar(items: Tensor, rows: Tensor) -> Tensor:
         with torch.autocast(outputs.device.type, enabled=False):
-            return (whole if items is None else whole[items]) @ whole[rows].T
+            return whole[items] @ whole[rows].T
+
+    def settle(products: Tensor) -> Tensor:
+        return products.mul(calibration[0] / (2 * _GRID * _GRID)).add_(calibration[1]).float()
 
     def decide(theta: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        slope, offset = calibration
-        return _decide(*((x * (slope / (2 * _GRID * _GRID)) + offset).float() for x in (theta, low, high)))
+        kept = (theta > softplus(low + math.log(2))).to(torch.int8)
+        return kept.sub_((-theta > softplus(math.log(2) - high)).to(torch.int8))
 
-    return similar, decide
-
-
-def _decide(theta: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """int8 +1, -1, 0 of logits."""
-    kept = (theta > softplus(low + math.log(2))).to(torch.int8)
-    return kept.sub_((-theta > softplus(math.log(2) - high)).to(torch.int8))
+    return _Rule(similar, settle, decide)
 
 
-def _of_codes(
-    codes: Tensor, bits: int, calibration: tuple[float, float]
-) -> tuple[_Similar, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+def _of_codes(codes: Tensor, bits: int, calibration: tuple[float, float]) -> _Rule:
     largest, smallest = (table.to(codes.device) for table in distance_tables(bits, calibration))
 
-    def similar(items: Tensor | None, rows: Tensor) -> Tensor:
-        return -hamming_distance(codes if items is None else codes[items], codes[rows])
+    def similar(items: Tensor, rows: Tensor) -> Tensor:
+        return -hamming_distance(codes[items], codes[rows])
 
     def decide(theta: Tensor, low: Tensor, high: Tensor) -> Tensor:
         kept = (-theta <= largest[-low]).to(torch.int8)
         return kept.sub_((-theta >= smallest[-high]).to(torch.int8))
 
-    return similar, decide
+    return _Rule(similar, lambda distances: distances, decide)
 
 
 def distance_tables(bits: int, calibration: tuple[float, float] = (1.0, 0.0)) -> tuple[Tensor, Tensor]:
@@ -262,8 +293,9 @@ def fit_calibration(
 
 def _check(
     outputs: Tensor,
-    positive: Tensor,
-    negative: Tensor,
+    neighbours: Tensor,
+    positive: tuple[int, int],
+    negative: tuple[int, int],
     bits: int | None,
     calibration: tuple[float, float],
     order: int,
@@ -276,16 +308,22 @@ def _check(
     if (bits is None) != outputs.is_floating_point():
         raise ValueError(f"distil_pairs: bits must be given with packed codes and with them alone, got {bits}")
     n = len(outputs)
-    for name, table in (("positive", positive), ("negative", negative)):
-        if table.dtype != torch.int64:
-            raise TypeError(f"distil_pairs: {name} must be torch.int64, got {table.dtype}")
-        if table.ndim != 2 or len(table) != n or not table.shape[1]:
-            raise ValueError(f"distil_pairs: {name} must have shape ({n}, k), k >= 1, got {tuple(table.shape)}")
-        if n and not 0 <= int(table.min()) <= int(table.max()) < n:
+    if neighbours.dtype != torch.int64:
+        raise TypeError(f"distil_pairs: neighbours must be torch.int64, got {neighbours.dtype}")
+    if neighbours.ndim != 2 or len(neighbours) != n:
+        raise ValueError(f"distil_pairs: neighbours must have shape ({n}, ranks), got {tuple(neighbours.shape)}")
+    if neighbours.numel() and not 0 <= int(neighbours.min()) <= int(neighbours.max()) < n:
+        raise ValueError(
+            f"distil_pairs: neighbours must name places from 0 to {n - 1}, got {int(neighbours.min())} to "
+            f"{int(neighbours.max())}"
+        )
+    for name, (first, end) in (("positive", positive), ("negative", negative)):
+        if not 0 <= first < end <= neighbours.shape[1]:
             raise ValueError(
-                f"distil_pairs: {name} must name places from 0 to {n - 1}, got {int(table.min())} to {int(table.max())}"
+                f"distil_pairs: {name} must lie within the {neighbours.shape[1]} ranks of neighbours, "
+                f"got {(first, end)}"
             )
-    most = min(positive.shape[1], negative.shape[1]) ** 2
+    most = min(end - first for first, end in (positive, negative)) ** 2
     if not 1 <= order <= most:
         raise ValueError(f"distil_pairs: order must lie in [1, {most}], got {order}")
     if not calibration[0] > 0:

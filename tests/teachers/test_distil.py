@@ -44,7 +44,7 @@ def brute_force(theta, positive, negative, order=1):
 
 
 def distil(h, table, skip=2, count=6, **options):
-    return torch.cat(list(distil_pairs(h, table[:, skip : skip + count], table[:, :count], **options)))
+    return torch.cat(list(distil_pairs(h, table, (skip, skip + count), (0, count), **options)))
 
 
 def code_example():
@@ -67,8 +67,8 @@ def test_the_rule_on_the_worked_pairs(theta, low, high, label):
         coordinates = slice(first * 16, first * 16 + 32)
         h[first, coordinates] = math.sqrt(2 * abs(product) / 32)
         h[first + 1, coordinates] = math.copysign(1, product) * math.sqrt(2 * abs(product) / 32)
-    positive, negative = (torch.tensor([[a], [a + 1], [0], [0], [0], [0]]) for a in (2, 4))
-    assert torch.cat(list(distil_pairs(h, positive, negative)))[0, 1] == label
+    table = torch.tensor([[2, 4], [3, 5], [0, 0], [0, 0], [0, 0], [0, 0]])
+    assert torch.cat(list(distil_pairs(h, table, (0, 1), (1, 2))))[0, 1] == label
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -78,7 +78,7 @@ def test_five_codes_by_hand(packed):
     expected = [[1, 0, -1, 0, 0], [0, 1, 0, -1, 0], [-1, 0, 1, 1, 0], [0, -1, 1, 1, 0], [0, 0, 0, 0, 1]]
     signs = torch.tensor([[2.0 * int(bit) - 1 for bit in code] for code in CODES])
     options = {"bits": 4} if packed else {}
-    found = distil_pairs(codes if packed else signs, table[:, 1:3], table[:, :2], **options)
+    found = distil_pairs(codes if packed else signs, table, (1, 3), (0, 2), **options)
     assert torch.cat(list(found)).tolist() == expected
 
 
@@ -164,7 +164,7 @@ def test_a_distilled_label_is_the_bayes_label_under_constant_flip_rates():
     # Neighbour pairs of item pair (i, 400 + i) are pairs (j, 400 + j) and mixed ones of theta 0.
     drawn = torch.randint(400, (400, 3), generator=generator)
     table = torch.cat([torch.cat([places[:, None], drawn], 1), 400 + torch.cat([places[:, None], drawn], 1)])
-    found = torch.cat(list(distil_pairs(h, table, table)))[places, 400 + places]
+    found = torch.cat(list(distil_pairs(h, table, (0, 4), (0, 4))))[places, 400 + places]
     assert (q[found > 0] > 0.5).all()
     assert (q[found < 0] < 0.5).all()
     assert (found > 0).sum() > 20
@@ -173,7 +173,7 @@ def test_a_distilled_label_is_the_bayes_label_under_constant_flip_rates():
 
 def test_equal_codes_keep_no_positive_pair():
     table = torch.arange(6)[:, None].roll(1) + torch.zeros(6, 2, dtype=torch.int64)
-    assert not torch.cat(list(distil_pairs(torch.ones(6, 80), table, table))).any()
+    assert not torch.cat(list(distil_pairs(torch.ones(6, 80), table, (0, 2), (0, 2)))).any()
 
 
 def test_the_table_begins_with_the_item_itself_also_among_twins():
@@ -206,15 +206,17 @@ def test_errors_name_the_argument():
         ({"outputs": h.int()}, TypeError, "outputs must be floating, or uint8 codes, got torch.int32"),
         ({"outputs": pack(h)}, ValueError, "bits must be given with packed codes and with them alone, got None"),
         ({"bits": 12}, ValueError, "bits must be given with packed codes and with them alone, got 12"),
-        ({"positive": table.int()}, TypeError, "positive must be torch.int64, got torch.int32"),
-        ({"negative": table[:5]}, ValueError, r"negative must have shape \(40, k\), k >= 1, got \(5, 8\)"),
-        ({"positive": table - 1}, ValueError, "positive must name places from 0 to 39, got -1 to 38"),
+        ({"neighbours": table.int()}, TypeError, "neighbours must be torch.int64, got torch.int32"),
+        ({"neighbours": table[:5]}, ValueError, r"neighbours must have shape \(40, ranks\), got \(5, 8\)"),
+        ({"neighbours": table - 1}, ValueError, "neighbours must name places from 0 to 39, got -1 to 38"),
+        ({"positive": (2, 9)}, ValueError, r"positive must lie within the 8 ranks of neighbours, got \(2, 9\)"),
+        ({"negative": (3, 3)}, ValueError, r"negative must lie within the 8 ranks of neighbours, got \(3, 3\)"),
         ({"calibration": (0.0, 1.0)}, ValueError, r"calibration must have a slope > 0, got 0\.0"),
         ({"order": 65}, ValueError, r"order must lie in \[1, 64\], got 65"),
         ({"rows": 0}, ValueError, "rows must be >= 1, got 0"),
     ):
         with pytest.raises(kind, match=f"distil_pairs: {message}"):
-            distil_pairs(**{"outputs": h, "positive": table, "negative": table, **wrong})
+            distil_pairs(**{"outputs": h, "neighbours": table, "positive": (0, 8), "negative": (0, 8), **wrong})
     with pytest.raises(ValueError, match="neighbour_table: k must be >= 2, got 1"):
         neighbour_table(h, 1)
     with pytest.raises(ValueError, match=r"fit_calibration: theta and similar must have one shape \(pairs,\)"):
