@@ -98,6 +98,10 @@ class DistillHash(Method):
         order: of the pairs of neighbours the `order`-th smallest bound counts; above 1 it costs n_neighbors^2 values a
             pair in place of twice n_neighbors.
         calibrate: put a Theta + b, fitted to the noisy labels, in the place of Theta.
+        balance: with `calibrate`, add this many times ln((1 - s) / s) to the b that decides about dissimilar pairs, s
+            the share of noisy labels that are +1: at 1 they are judged as if both signs were as frequent. A strict
+            threshold leaves most similar pairs among the noisy negatives, and the b that is fitted to them calls those
+            dissimilar too.
         diagonal: "as_is" = each item is a similar pair with itself, "drop" = it is none.
         reinit: start `final` from the weights that the run began with; else go on with those of `noisy`.
         noisy_epochs, noisy_batch_size: of stage `noisy`; more epochs fit the noise.
@@ -128,6 +132,7 @@ class DistillHash(Method):
     skip_neg: int = 0
     order: int = 1
     calibrate: bool = False
+    balance: float = 0.0
     diagonal: Literal["as_is", "drop"] = "as_is"
     reinit: bool = True
     noisy_epochs: float = 10
@@ -153,6 +158,9 @@ class DistillHash(Method):
                 f"got {self.order}"
             )
         check_choice(name, ("as_is", "drop"), diagonal=self.diagonal)
+        check_range(name, "[0, 1]", balance=self.balance)
+        if self.balance and not self.calibrate:
+            raise ValueError(f"{name}: balance must be 0 without calibrate, got {self.balance}")
         check_bool(name, calibrate=self.calibrate, reinit=self.reinit)
         check_range(name, "(0, inf)", noisy_epochs=self.noisy_epochs, epochs=self.epochs)
         check_count(name, 2, noisy_batch_size=self.noisy_batch_size, batch_size=self.batch_size)
@@ -280,16 +288,18 @@ class DistillHash(Method):
             student.load_state_dict(state.modules["start"].state_dict())
 
     def calibration(self, state: State) -> Tensor:
-        """a and b of a Theta + b, float64 (2,): fitted to the noisy labels of pairs of some items, or 1 and 0."""
-        found = (1.0, 0.0)
+        """a and b of a Theta + b, for what decides about +1 and about -1: float64 (2, 2)."""
+        a, b, shift = 1.0, 0.0, 0.0
         if self.calibrate:
             index = _sample(state)
             first, second = torch.triu_indices(len(index), len(index), offset=1, device=index.device)
             outputs = state.tensors["outputs"][index]
             h = outputs if self.estimator == "tanh" else torch.where(outputs > 0, 1.0, -1.0)
             theta, similar = (h @ h.T / 2)[first, second], (self.noisy_pairs(state, index) > 0)[first, second]
-            found = fit_calibration(theta, similar)
-        return torch.tensor(found, dtype=torch.float64, device=state.device)
+            a, b = fit_calibration(theta, similar)
+            share = similar.double().mean().clamp(1e-6, 1 - 1e-6)
+            shift = self.balance * float(-share.logit())
+        return torch.tensor([[a, b], [a, b + shift]], dtype=torch.float64, device=state.device)
 
     def distilled(self, tensors: Mapping[str, Tensor], n_neighbors: int | None = None) -> Iterator[Tensor]:
         """T by blocks of rows, int8 (rows, n), from what the stages left in the run's tensors.
@@ -307,14 +317,15 @@ class DistillHash(Method):
         if not 1 <= count <= most:
             raise ValueError(f"DistillHash.distilled: n_neighbors must lie in [1, {most}], got {count}")
         codes = self.estimator == "sign"
-        slope, offset = tensors["calibration"].tolist()
+        calibration, of_negatives = (tuple(pair) for pair in tensors["calibration"].tolist())
         return distil_pairs(
             pack(outputs) if codes else outputs,
             table,
             (self.skip_pos, self.skip_pos + count),
             (self.skip_neg, self.skip_neg + count),
             bits=outputs.shape[1] if codes else None,
-            calibration=(slope, offset),
+            calibration=calibration,
+            negative_calibration=of_negatives,
             order=self.order,
         )
 

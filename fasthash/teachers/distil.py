@@ -62,6 +62,7 @@ def distil_pairs(
     *,
     bits: int | None = None,
     calibration: tuple[float, float] = (1.0, 0.0),
+    negative_calibration: tuple[float, float] | None = None,
     order: int = 1,
     rows: int = 128,
 ) -> Iterator[Tensor]:
@@ -79,6 +80,7 @@ def distil_pairs(
         negative: first rank and end of the neighbours Nn.
         bits: width of packed codes; None with h.
         calibration: a > 0 and b of a Theta + b, which stands in the place of Theta.
+        negative_calibration: the same for what decides about -1; None = `calibration`. A pair of both signs is dropped.
         order: take the `order`-th smallest (largest) of the pairs in place of the minimum (maximum), which are k^2
             values a pair.
         rows: of a block; n * rows values of 4 bytes are held a few times.
@@ -100,8 +102,9 @@ def distil_pairs(
         >>> torch.cat(list(distil_pairs(codes, table, (1, 3), (0, 2), bits=4))).tolist()
         [[1, 0, -1, 0, 0], [0, 1, 0, -1, 0], [-1, 0, 1, 1, 0], [0, -1, 1, 1, 0], [0, 0, 0, 0, 1]]
     """
-    _check(outputs, neighbours, positive, negative, bits, calibration, order, rows)
-    rule = _of_codes(outputs, bits, calibration) if bits else _of_outputs(outputs, calibration)
+    both = (calibration, calibration if negative_calibration is None else negative_calibration)
+    _check(outputs, neighbours, positive, negative, bits, both, order, rows)
+    rule = _of_codes(outputs, bits, both) if bits else _of_outputs(outputs, both)
     return _blocks(rule, neighbours, positive, negative, order, rows)
 
 
@@ -113,9 +116,10 @@ def _blocks(
         if order == 1:
             labels = _separated(rule, neighbours, positive, negative, block)
         else:
-            low = _ordered(rule, neighbours[:, slice(*positive)], block, order)
-            high = _ordered(rule, neighbours[:, slice(*negative)], block, (negative[1] - negative[0]) ** 2 + 1 - order)
-            labels = rule.decide(rule.settle(rule.similar(places, block)), low, high)
+            last = (negative[1] - negative[0]) ** 2 + 1 - order
+            low = rule.settle(_ordered(rule, neighbours[:, slice(*positive)], block, order), 0)
+            high = rule.settle(_ordered(rule, neighbours[:, slice(*negative)], block, last), 1)
+            labels = rule.decide(rule.similar(places, block), low, high)
         yield labels.T.contiguous()
 
 
@@ -139,13 +143,13 @@ def _separated(
                 high = values if high is None else torch.maximum(high, values, out=high)
         assert low is not None
         assert high is not None
-        lows.append(rule.settle(low))
-        highs.append(rule.settle(high))
+        lows.append(rule.settle(low, 0))
+        highs.append(rule.settle(high, 1))
     of_rows, labels = (torch.cat(lows), torch.cat(highs)), []
     for items in pieces:
         low = _gathered(of_rows[0], neighbours[items, slice(*positive)], torch.minimum)
         high = _gathered(of_rows[1], neighbours[items, slice(*negative)], torch.maximum)
-        labels.append(rule.decide(rule.settle(rule.similar(items, block)), low, high))
+        labels.append(rule.decide(rule.similar(items, block), low, high))
     return torch.cat(labels)
 
 
@@ -162,7 +166,7 @@ def _ordered(rule: _Rule, neighbours: Tensor, block: Tensor, order: int) -> Tens
     k, parts = neighbours.shape[1], []
     for near in neighbours.split(_COLUMNS):
         pairs = rule.similar(near.flatten(), neighbours[block].flatten()).view(len(near), k, len(block), k)
-        parts.append(rule.settle(pairs.transpose(1, 2).flatten(2).kthvalue(order).values))
+        parts.append(pairs.transpose(1, 2).flatten(2).kthvalue(order).values)
     return torch.cat(parts)
 
 
@@ -171,43 +175,45 @@ class _Rule(NamedTuple):
 
     Attributes:
         similar: places (n,) and (m,) -> a matrix (n, m) that grows with Theta, exact.
-        settle: such a matrix -> what `decide` takes; it keeps the order, so it may come after an extreme.
-        decide: of a pair, the smallest over its positive and the largest over its negative neighbours -> int8 labels.
+        settle: such a matrix, and 0 or 1 for +1 or -1 -> what it is compared by; the order stays, so that extremes may
+            come before.
+        decide: of pairs as `similar` gives them, of settled extremes low and high -> int8 labels.
     """
 
     similar: Callable[[Tensor, Tensor], Tensor]
-    settle: Callable[[Tensor], Tensor]
+    settle: Callable[[Tensor, int], Tensor]
     decide: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def _of_outputs(outputs: Tensor, calibration: tuple[float, float]) -> _Rule:
+def _of_outputs(outputs: Tensor, calibrations: tuple[tuple[float, float], tuple[float, float]]) -> _Rule:
     whole = (outputs.double() * _GRID).round()
 
     def similar(items: Tensor, rows: Tensor) -> Tensor:
         with torch.autocast(outputs.device.type, enabled=False):
             return whole[items] @ whole[rows].T
 
-    def settle(products: Tensor) -> Tensor:
-        return products.mul(calibration[0] / (2 * _GRID * _GRID)).add_(calibration[1]).float()
+    def settle(products: Tensor, side: int) -> Tensor:
+        slope, offset = calibrations[side]
+        return products.mul(slope / (2 * _GRID * _GRID)).add_(offset).float()
 
-    def decide(theta: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        kept = (theta > softplus(low + math.log(2))).to(torch.int8)
-        return kept.sub_((-theta > softplus(math.log(2) - high)).to(torch.int8))
+    def decide(products: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        kept = (settle(products, 0) > softplus(low + math.log(2))).to(torch.int8)
+        return kept.sub_((-settle(products, 1) > softplus(math.log(2) - high)).to(torch.int8))
 
     return _Rule(similar, settle, decide)
 
 
-def _of_codes(codes: Tensor, bits: int, calibration: tuple[float, float]) -> _Rule:
-    largest, smallest = (table.to(codes.device) for table in distance_tables(bits, calibration))
+def _of_codes(codes: Tensor, bits: int, calibrations: tuple[tuple[float, float], tuple[float, float]]) -> _Rule:
+    largest, smallest = (distance_tables(bits, c)[side].to(codes.device) for side, c in enumerate(calibrations))
 
     def similar(items: Tensor, rows: Tensor) -> Tensor:
         return -hamming_distance(codes[items], codes[rows])
 
-    def decide(theta: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        kept = (-theta <= largest[-low]).to(torch.int8)
-        return kept.sub_((-theta >= smallest[-high]).to(torch.int8))
+    def decide(products: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        kept = (-products <= largest[-low]).to(torch.int8)
+        return kept.sub_((-products >= smallest[-high]).to(torch.int8))
 
-    return _Rule(similar, lambda distances: distances, decide)
+    return _Rule(similar, lambda products, side: products, decide)
 
 
 def distance_tables(bits: int, calibration: tuple[float, float] = (1.0, 0.0)) -> tuple[Tensor, Tensor]:
@@ -297,7 +303,7 @@ def _check(
     positive: tuple[int, int],
     negative: tuple[int, int],
     bits: int | None,
-    calibration: tuple[float, float],
+    calibrations: tuple[tuple[float, float], tuple[float, float]],
     order: int,
     rows: int,
 ) -> None:
@@ -326,7 +332,8 @@ def _check(
     most = min(end - first for first, end in (positive, negative)) ** 2
     if not 1 <= order <= most:
         raise ValueError(f"distil_pairs: order must lie in [1, {most}], got {order}")
-    if not calibration[0] > 0:
-        raise ValueError(f"distil_pairs: calibration must have a slope > 0, got {calibration[0]}")
+    for name, (slope, _) in zip(("calibration", "negative_calibration"), calibrations, strict=True):
+        if not slope > 0:
+            raise ValueError(f"distil_pairs: {name} must have a slope > 0, got {slope}")
     if rows < 1:
         raise ValueError(f"distil_pairs: rows must be >= 1, got {rows}")

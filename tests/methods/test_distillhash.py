@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import itertools
+import math
 import subprocess
 import sys
 
@@ -158,14 +159,17 @@ def test_every_pass_sees_all_items_in_an_order_of_its_own():
 
 @pytest.mark.parametrize("estimator", ["tanh", "sign"])
 def test_the_planes_hold_what_distilling_gives(tmp_path, estimator):
-    method = distillhash(estimator=estimator, calibrate=True)
+    method = distillhash(estimator=estimator, calibrate=True, balance=0.5)
     _, tensors = trained(tmp_path, method)
     table, h = tensors["neighbours"], tensors["outputs"]
     if estimator == "sign":
         h = torch.where(h > 0, 1.0, -1.0)
-    a, b = tensors["calibration"].tolist()
-    assert (a, b) != (1, 0)
-    whole = torch.cat(list(distil_pairs(h, table, (2, 8), (0, 6), calibration=(a, b))))
+    one, other = tensors["calibration"].tolist()
+    assert other == pytest.approx([one[0], one[1] + 0.5 * math.log(0.7 / 0.3)], abs=0.01)
+    assert one[0] != 1
+    whole = torch.cat(
+        list(distil_pairs(h, table, (2, 8), (0, 6), calibration=tuple(one), negative_calibration=tuple(other)))
+    )
     state, _ = state_after(method)
     state.tensors = tensors
     for index in (torch.arange(60), torch.tensor([59, 3, 8, 7])):
@@ -259,7 +263,9 @@ def test_what_keeps_nothing_warns():
 
 
 @pytest.mark.parametrize("stop", [13, 34])
-@pytest.mark.parametrize("options", [{}, {"estimator": "sign", "calibrate": True, "reinit": False, "order": 2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"estimator": "sign", "calibrate": True, "balance": 0.5, "reinit": False, "order": 2}]
+)
 def test_a_run_stopped_in_either_stage_goes_on_bit_for_bit(options, stop, tmp_path):
     method = distillhash(**options)
 
@@ -288,6 +294,8 @@ def test_a_run_stopped_in_either_stage_goes_on_bit_for_bit(options, stop, tmp_pa
         ({"skip_neg": -1}, ValueError, "skip_neg must be >= 0, got -1"),
         ({"n_neighbors": 2, "order": 5}, ValueError, r"order must be <= n_neighbors\^2, .* 4, got 5"),
         ({"calibrate": 1}, TypeError, "calibrate must be True or False, got 1"),
+        ({"balance": 0.5}, ValueError, "balance must be 0 without calibrate, got 0.5"),
+        ({"calibrate": True, "balance": 2.0}, ValueError, r"balance must lie in \[0, 1\], got 2.0"),
         ({"batch_size": 1}, ValueError, "batch_size must be >= 2, got 1"),
         ({"noisy_epochs": 0.0}, ValueError, r"noisy_epochs must lie in \(0, inf\), got 0.0"),
         ({"network": NetworkConfig(relaxation="none")}, ValueError, "network.relaxation must be \"tanh\", got 'none'"),

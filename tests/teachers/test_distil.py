@@ -126,6 +126,18 @@ def test_codes_in_whole_numbers_equal_signs_in_floats(bits, calibration):
     assert found.any()
 
 
+@pytest.mark.parametrize("bits", [None, 12])
+def test_each_sign_may_have_its_calibration(bits):
+    h, table = outputs(scale=2.0)
+    h = h if bits is None else pack(h)
+    # The second has pairs of both signs, which are dropped.
+    for one, other in (((0.9, -1.0), (0.5, 2.0)), ((0.5, 9.0), (0.5, -9.0))):
+        positive, negative = (distil(h, table, bits=bits, calibration=c) for c in (one, other))
+        found = distil(h, table, bits=bits, calibration=one, negative_calibration=other)
+        assert torch.equal(found, (positive > 0).to(torch.int8) - (negative < 0).to(torch.int8))
+        assert not torch.equal(positive, negative)
+
+
 @pytest.mark.parametrize("rows", [1, 7, 40, 100])
 @pytest.mark.parametrize("order", [1, 2])
 def test_block_size_changes_nothing_and_labels_are_symmetric(rows, order):
@@ -212,6 +224,7 @@ def test_errors_name_the_argument():
         ({"positive": (2, 9)}, ValueError, r"positive must lie within the 8 ranks of neighbours, got \(2, 9\)"),
         ({"negative": (3, 3)}, ValueError, r"negative must lie within the 8 ranks of neighbours, got \(3, 3\)"),
         ({"calibration": (0.0, 1.0)}, ValueError, r"calibration must have a slope > 0, got 0\.0"),
+        ({"negative_calibration": (-1.0, 0.0)}, ValueError, r"negative_calibration must have a slope > 0, got -1\.0"),
         ({"order": 65}, ValueError, r"order must lie in \[1, 64\], got 65"),
         ({"rows": 0}, ValueError, "rows must be >= 1, got 0"),
     ):
