@@ -13,13 +13,15 @@ from fasthash.evaluation import mean_average_precision
 from fasthash.teachers import PairAccuracy
 
 BITS = 32
-# Nothing of it was chosen by labels: a tenth of the pairs is near, and probabilities are fitted to those pairs.
+# A tenth of the pairs is near, and probabilities are fitted to those noisy labels.
 OPTIONS = {
     "noisy": "quantile",
     "share": 0.1,
+    "loss_noisy": "likelihood",
     "calibrate": True,
+    "balance": 1.0,
     "loss_final": "l2",
-    "noisy_epochs": 5,
+    "noisy_epochs": 10,
     "epochs": 20,
 }
 
