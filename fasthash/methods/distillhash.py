@@ -33,6 +33,8 @@ from fasthash.teachers import (
     neighbour_table,
     pair_distances,
     quantile_threshold,
+    sign_planes,
+    signs_at,
 )
 
 BLOCK = 1024  # items at once outside of steps
@@ -250,10 +252,7 @@ class DistillHash(Method):
         if self.of_backbone:
             network = cast(HashNetwork, state.modules["student"])
             state.tensors["features"] = normalize(_outputs(state, network, network.features))
-            features = state.tensors["features"]
-        else:
-            blocks = [normalize(x.flatten(1)) for x in state.data.blocks(size=BLOCK)]
-            features = torch.cat(blocks).to(state.device)
+        features = _features(state.data, state.tensors, torch.arange(len(state.data), device=state.device))
         state.tensors["neighbours"] = neighbour_table(features, self.table_width)
         threshold = self.threshold
         if self.noisy != "cosine":
@@ -265,21 +264,19 @@ class DistillHash(Method):
     def noisy_pairs(self, state: State, index: Tensor) -> Tensor:
         """S of the items at these places (b,): int8 (b, b) of +1 and -1."""
         features = _features(state.data, state.tensors, index)
-        return _signs(features, features, state.tensors["threshold"])
+        # The diagonal whatever it is rounded to, or the item is of zeros.
+        return _signs(features, features, state.tensors["threshold"]).fill_diagonal_(1)
 
     @torch.no_grad()
     def distil(self, state: State, cursor: Cursor) -> None:
-        """Stage `distil`: T in two planes, how many pairs it keeps, and the student for the final stage."""
+        """Stage `distil`: T in two planes of bits, and the student for the final stage."""
         student = state.modules["student"]
         state.tensors["outputs"] = _outputs(state, student, student)
         state.tensors["calibration"] = self.calibration(state)
-        planes: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for block in self.distilled(state.tensors):
-            planes[0].append(pack(block > 0))
-            planes[1].append(pack(block < 0))
+        planes = sign_planes(self.distilled(state.tensors))
         for name, plane in zip(("positive", "negative"), planes, strict=True):
-            state.tensors[name] = torch.cat(plane)
-            if not state.tensors[name].any():
+            state.tensors[name] = plane
+            if not plane.any():
                 warnings.warn(
                     f"DistillHash: no {name} pair was kept; calibrate=True or other noisy_epochs may keep some",
                     stacklevel=2,
@@ -331,8 +328,7 @@ class DistillHash(Method):
 
     def kept_pairs(self, state: State, index: Tensor) -> Tensor:
         """T of the items at these places (b,): int8 (b, b) of +1, -1 and 0."""
-        positive, negative = (_bits(state.tensors[name], index) for name in ("positive", "negative"))
-        return positive - negative
+        return signs_at((state.tensors["positive"], state.tensors["negative"]), index)
 
     def on_diagonal(self, target: Tensor) -> Tensor:
         """Targets of a batch with what `diagonal` says of an item and itself."""
@@ -395,9 +391,3 @@ def _signs(features: Tensor, others: Tensor, threshold: Tensor) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
         near = 1 - features @ others.T < threshold
     return near.to(torch.int8).mul_(2).sub_(1)
-
-
-def _bits(plane: Tensor, index: Tensor) -> Tensor:
-    """Rows and columns at these places (b,) of a packed plane (n, ceil(n / 8)): int8 (b, b) of 0 and 1."""
-    columns = plane[index][:, index >> 3]
-    return ((columns >> (7 - (index & 7)).to(torch.uint8)) & 1).to(torch.int8)

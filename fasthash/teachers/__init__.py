@@ -11,6 +11,7 @@ from fasthash.teachers.noisy_pairs import histogram_threshold, pair_distances, q
 from fasthash.teachers.pair_probability import class_pair_probability
 from fasthash.teachers.pseudo_labels import pseudo_label_candidates
 from fasthash.teachers.ramp import rampup_weight
+from fasthash.teachers.sign_planes import sign_planes, signs_at
 from fasthash.teachers.vote import vote
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "pseudo_similarity",
     "quantile_threshold",
     "rampup_weight",
+    "sign_planes",
+    "signs_at",
     "similarity_thresholds",
     "vote",
 ]
