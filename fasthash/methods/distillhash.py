@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from torch.optim import Optimizer
 
 from fasthash.data import Batch, ItemSpec, Perturbation, TrainingSet, TwoStreamSampler
-from fasthash.losses import pairwise_likelihood, squared_pairwise
+from fasthash.losses import signed_pairs
 from fasthash.methods._options import check_bool, check_choice, check_count, check_range
 from fasthash.methods.method import Method
 from fasthash.methods.optimiser import OptimiserConfig
@@ -43,36 +43,6 @@ SAMPLE = 2048  # items whose pairs decide about threshold and calibration
 PairLoss = Literal["l2", "likelihood"]
 
 
-def pair_loss(h: Tensor, target: Tensor, kind: PairLoss) -> Tensor:
-    """The loss of a batch on pairs of known sign, the diagonal included; pairs of target 0 pull nowhere.
-
-    "l2" is the mean over all n^2 pairs of |t| (h_i.h_j / K - t)^2 (the authors' release), "likelihood" the mean over
-    the pairs with t != 0 of log(1 + exp(Theta)) - [t = +1] Theta, Theta = h_i.h_j / 2 (reconstructed after "A Survey on
-    Deep Hashing Methods", Luo et al., TKDD 2023).
-
-    Args:
-        h: outputs (n, K), floating; gradients flow to both items of a pair.
-        target: (n, n) of +1, -1 and 0.
-        kind: which.
-
-    Returns:
-        The loss, a scalar in float32 or float64; 0 without a pair.
-
-    Example:
-        >>> import torch
-        >>> from fasthash.methods.distillhash import pair_loss
-        >>> h = torch.tensor([[0.5, 0.5], [0.5, -0.5], [-0.5, -0.5]])
-        >>> target = torch.tensor([[1, 1, -1], [1, 1, 0], [-1, 0, 1]])
-        >>> print(f"{pair_loss(h, target, 'l2'):.6f} {pair_loss(h, target, 'likelihood'):.6f}")
-        0.534722 0.609427
-    """
-    similar, kept = target > 0, target != 0
-    if kind == "likelihood":
-        return pairwise_likelihood(h, similar, h, mask=kept)
-    # In units of K^2, and a mean over the kept pairs.
-    return squared_pairwise(h, similar, h, mask=kept) / h.shape[1] ** 2 * kept.float().mean()
-
-
 @register("distillhash")
 @dataclass(frozen=True)
 class DistillHash(Method):
@@ -93,7 +63,7 @@ class DistillHash(Method):
             the pairs similar; "ssdh18" = by the left side of the histogram of distances, `histogram_threshold`.
         threshold: of "cosine": pairs are similar below this 1 - cos. 0.5 is meant for features after a ReLU.
         share: of "quantile".
-        loss_noisy, loss_final: "l2" or "likelihood", see `pair_loss`; the release has "l2" in both.
+        loss_noisy, loss_final: "l2" or "likelihood", see `losses.signed_pairs`; the release has "l2" in both.
         estimator: "tanh" = outputs of the first network, "sign" = their codes, compared by Hamming distance.
         n_neighbors, skip_pos, skip_neg: neighbours of an item, by rank on the features, itself first: those that bound
             positives start at rank skip_pos, those of negatives at skip_neg.
@@ -225,7 +195,8 @@ class DistillHash(Method):
         def step(state: State, batch: Batch, cursor: Cursor) -> dict[str, Tensor]:
             with state.drawing_from("student") as generator:
                 h = state.modules["student"](self.perturbation(batch.x, generator))
-            return {name: pair_loss(state.gather(h), self.on_diagonal(target(state, batch.index)), kind)}
+            signs = self.on_diagonal(target(state, batch.index))
+            return {name: signed_pairs(state.gather(h), signs, kind=kind)}
 
         return Stage(
             name,

@@ -12,16 +12,12 @@ from run_helpers import StopAfter, final_state
 
 from fasthash import methods
 from fasthash.data import TrainingSet
+from fasthash.losses import signed_pairs
 from fasthash.methods import Cursor, DistillHash
-from fasthash.methods.distillhash import pair_loss
 from fasthash.networks import HashNetwork, NetworkConfig, linear_head
 from fasthash.teachers import distil_pairs, pair_accuracy
 from fasthash.training import Config, Silent, fit, load
 
-H = torch.tensor([[0.5, 0.5], [0.5, -0.5], [-0.5, -0.5]], dtype=torch.float64)
-S = torch.tensor([[1, 1, -1], [1, 1, 1], [-1, 1, 1]])
-T = torch.tensor([[1, 1, -1], [1, 1, 0], [-1, 0, 1]])
-KINDS = ("l2", "likelihood")
 OPTIONS = {
     "bits": 12,
     "network": {"widths": (16,), "dropout": 0.3},
@@ -69,48 +65,6 @@ def state_after(method, *stages, data=None):
     return state, method.plan(data, seed=0)
 
 
-@pytest.mark.parametrize(("target", "l2", "likelihood"), [(S, 0.756944, None), (T, 0.534722, 0.609427)])
-def test_losses_are_those_of_the_worked_example(target, l2, likelihood):
-    assert float(pair_loss(H, target, "l2")) == pytest.approx(l2, abs=1e-6)
-    if likelihood:
-        assert float(pair_loss(H, target, "likelihood")) == pytest.approx(likelihood, abs=1e-6)
-        assert float(pair_loss(H, target - torch.eye(3), "likelihood")) == pytest.approx(0.634543, abs=1e-6)
-
-
-def test_losses_are_plain_loops_with_gradients_to_both_sides():
-    generator = torch.Generator().manual_seed(0)
-    h = (torch.rand(5, 4, generator=generator, dtype=torch.float64) * 2 - 1).requires_grad_()
-    target = torch.randint(-1, 2, (5, 5), generator=generator)
-    squares, terms = [], []
-    for i, j in itertools.product(range(5), repeat=2):
-        t, product = int(target[i, j]), h[i] @ h[j]
-        squares.append(abs(t) * (product / 4 - t) ** 2)
-        if t:
-            terms.append(torch.log1p(torch.exp(product / 2)) - (t == 1) * product / 2)
-    expected = {"l2": sum(squares) / 25, "likelihood": sum(terms) / len(terms)}
-    for kind in KINDS:
-        torch.testing.assert_close(pair_loss(h, target, kind), expected[kind])
-        (gradient,) = torch.autograd.grad(pair_loss(h, target, kind), h)
-        torch.testing.assert_close(gradient, *torch.autograd.grad(expected[kind], h, retain_graph=True))
-        assert torch.autograd.gradcheck(lambda u, kind=kind: pair_loss(u, target, kind), (h,))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_without_a_kept_pair_loss_and_gradient_are_zero(kind):
-    h = H.clone().requires_grad_()
-    loss = pair_loss(h, torch.zeros(3, 3), kind)
-    assert loss.item() == 0
-    assert not torch.autograd.grad(loss, h)[0].any()
-
-
-def test_more_dropped_pairs_weaken_l2_and_leave_the_likelihood():
-    wide, target = torch.cat([H, torch.zeros(3, 2)]), torch.zeros(6, 6)
-    target[:3, :3] = T
-    wide = torch.cat([H, 0.1 * torch.ones(3, 2)])
-    torch.testing.assert_close(pair_loss(wide, target, "l2"), pair_loss(H, T, "l2") / 4)
-    torch.testing.assert_close(pair_loss(wide, target, "likelihood"), pair_loss(H, T, "likelihood"))
-
-
 @pytest.mark.parametrize("diagonal", ["as_is", "drop"])
 def test_noisy_labels_are_those_of_the_worked_example(diagonal):
     x = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
@@ -139,12 +93,12 @@ def test_steps_see_noisy_pairs_first_and_kept_pairs_at_last(tmp_path):
     loss = noisy.step(state, batch, Cursor((1,)))["noisy"]
     f = torch.nn.functional.normalize(x)
     signs = torch.where(1 - f @ f.T < state.tensors["threshold"], 1, -1)
-    torch.testing.assert_close(loss, pair_loss(network(x), signs, "l2"))
+    torch.testing.assert_close(loss, signed_pairs(network(x), signs, kind="l2"))
     state.tensors = tensors
     distilled = torch.cat(list(method.distilled(tensors)))
     assert {-1, 0, 1} == set(distilled.unique().tolist())
     loss = final.step(state, batch, Cursor((3,)))["final"]
-    torch.testing.assert_close(loss, pair_loss(network(x), distilled[index][:, index], "likelihood"))
+    torch.testing.assert_close(loss, signed_pairs(network(x), distilled[index][:, index]))
 
 
 def test_every_pass_sees_all_items_in_an_order_of_its_own():
