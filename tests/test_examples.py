@@ -47,3 +47,23 @@ def test_low_bit_codes() -> None:
     share, largest = re.search(r"(\d\.\d+) show .* distance (\d+)", printed).groups()
     assert float(share) > 0.8
     assert int(largest) <= 8
+
+
+@pytest.mark.slow
+def test_distillhash() -> None:
+    pytest.importorskip("sklearn")
+    printed = run(str(EXAMPLES / "distillhash.py"))
+    pairs = {
+        name: [float(x) for x in numbers.split()]
+        for name, numbers in re.findall(r"^(noisy|distilled(?:, \d+ neighbours)?) +([\d. ]+)$", printed, re.MULTILINE)
+    }
+    assert list(pairs) == ["noisy", *(f"distilled{more}" for more in ("", *(f", {k} neighbours" for k in (10, 5, 2))))]
+    (similar, similar_right, dissimilar, dissimilar_right), kept = pairs["noisy"], pairs["distilled"]
+    assert similar + dissimilar == pytest.approx(1, abs=0.002)
+    assert kept[0] < similar
+    assert kept[2] < dissimilar
+    # On these digits what is kept is more often right, of both signs.
+    assert kept[1] > similar_right + 0.05
+    assert kept[3] > dissimilar_right + 0.005
+    scores = dict(re.findall(r"^(lsh|pcah|itq|distillhash) +(\d\.\d{3})$", printed, re.MULTILINE))
+    assert float(scores["distillhash"]) > float(scores["lsh"]) + 0.05

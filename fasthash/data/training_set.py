@@ -93,6 +93,10 @@ class TrainingSet:
                 known, hidden = known[~empty], torch.cat([hidden, known[empty]])
         return cls(x, labels, known, hidden, standardise=standardise)
 
+    def without_labels(self) -> TrainingSet:
+        """The same items at the same places, none of them labelled: what an unsupervised method reads."""
+        return TrainingSet(self.source, None, [], self.rows)
+
     def known_pairs(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         """Which pairs of items at these places, int64 of one shape, are similar, and which are known.
 

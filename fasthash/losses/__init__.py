@@ -9,6 +9,7 @@ from fasthash.losses.consistency import graph_contrastive, neighbour_consistency
 from fasthash.losses.label_sets import LabelSets, SimilarityBlock
 from fasthash.losses.pairwise import balanced_likelihood, dsh, pairwise_likelihood, squared_pairwise
 from fasthash.losses.quantization import l1_quantization, quantization
+from fasthash.losses.signed_pairs import signed_pairs
 from fasthash.losses.similarity import label_similarity
 from fasthash.losses.triplet import graph_embedding, improved_triplet, triplet_ranking
 from fasthash.losses.tuples import draw_columns, draw_pairs, draw_triplets
@@ -38,6 +39,7 @@ __all__ = [
     "pairwise_likelihood",
     "point_consistency",
     "quantization",
+    "signed_pairs",
     "signs",
     "squared_pairwise",
     "triplet_ranking",

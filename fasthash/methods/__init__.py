@@ -1,6 +1,7 @@
 """Published methods, each a plan of stages built from losses, teachers, networks and data."""
 
 from fasthash.methods.adsh import ADSH
+from fasthash.methods.distillhash import DistillHash
 from fasthash.methods.dpsh import DPSH
 from fasthash.methods.dsh import DSH
 from fasthash.methods.hashnet import HashNet
@@ -28,6 +29,7 @@ __all__ = [
     "PTS3H",
     "SSDH",
     "Cursor",
+    "DistillHash",
     "HashNet",
     "Method",
     "OptimiserConfig",

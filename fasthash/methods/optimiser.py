@@ -30,6 +30,8 @@ class OptimiserConfig:
         schedule: "cosine" falls to 0 at the end, "linear" too, "constant" stays, "step" falls to a tenth every `step`.
         step: steps between falls of "step".
         warmup: steps in which the rate rises linearly, from lr / warmup to what the schedule says.
+        eps: of AdamW, added to the root of the mean squared gradient. DistillHash's release has 1.0, which makes of it
+            a slow momentum descent.
 
     Raises:
         ValueError: an unknown kind or schedule, or a number out of range.
@@ -45,6 +47,7 @@ class OptimiserConfig:
     schedule: Literal["cosine", "constant", "step", "linear"] = "cosine"
     step: int = 30_000
     warmup: int = 0
+    eps: float = 1e-8
 
     def __post_init__(self) -> None:
         for name, known in {"kind": ("adamw", "sgd"), "schedule": ("cosine", "constant", "step", "linear")}.items():
@@ -62,6 +65,8 @@ class OptimiserConfig:
             # Written so that NaN fails too.
             if value is not None and not (least <= value < math.inf):
                 raise ValueError(f"OptimiserConfig: {name} must be >= {least} and finite, got {value}")
+        if not 0 < self.eps < math.inf:
+            raise ValueError(f"OptimiserConfig: eps must be > 0 and finite, got {self.eps}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"OptimiserConfig: momentum must lie in [0, 1), got {self.momentum}")
 
@@ -96,7 +101,9 @@ class OptimiserConfig:
                     "weight_decay": self.weight_decay if decays else 0.0,
                 }
             )
-        return AdamW(settings) if self.kind == "adamw" else SGD(settings, lr=self.lr, momentum=self.momentum)
+        if self.kind == "adamw":
+            return AdamW(settings, eps=self.eps)
+        return SGD(settings, lr=self.lr, momentum=self.momentum)
 
     def rate(self, step: int, length: int) -> float:
         """Factor of the rates at a step, from 0, of `length`.

@@ -5,6 +5,7 @@ Nothing here is used by a method: true labels of unlabelled items never reach tr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -64,11 +65,7 @@ def pair_accuracy(
     pairs = ~torch.eye(n, dtype=torch.bool, device=similar.device)
     if counted is not None:
         pairs &= counted
-    if true_labels.ndim == 1:
-        true = true_labels[:, None] == true_labels
-    else:
-        sets = pack(true_labels != 0)
-        true = label_overlap(sets, sets) > 0
+    true = _same_label(true_labels, true_labels)
     near, far = similar & known & pairs, known & ~similar & pairs
     return PairAccuracy(
         decided=_share(near | far, pairs),
@@ -76,6 +73,52 @@ def pair_accuracy(
         near_precision=_share(near & true, near),
         near_recall=_share(near & true, true & pairs),
         far_precision=_share(far & ~true, far),
+    )
+
+
+def block_accuracy(blocks: Iterable[Tensor], true_labels: Tensor) -> PairAccuracy:
+    """`pair_accuracy` of labels that come a block of rows at a time, so that no matrix of all pairs is held.
+
+    Args:
+        blocks: (rows, n), signed, in order and n rows together: above 0 similar, below dissimilar, 0 undecided; as
+            `distil_pairs` gives them.
+        true_labels: true class ids (n,), or multi-hot (n, classes).
+
+    Returns:
+        The shares.
+
+    Raises:
+        ValueError: blocks of another width, or other than n rows.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.teachers import block_accuracy
+        >>> signs = torch.tensor([[1, 1, -1], [1, 1, 0], [-1, 0, 1]])
+        >>> block_accuracy(signs.split(2), torch.tensor([4, 5, 6])).far_precision
+        1.0
+    """
+    n, start = len(true_labels), 0
+    counts = torch.zeros(5, dtype=torch.int64)
+    for block in blocks:
+        rows = range(start, start + len(block))
+        if block.shape[1:] != (n,) or rows.stop > n:
+            raise ValueError(f"block_accuracy: blocks must be {n} rows of {n}, got {tuple(block.shape)} at row {start}")
+        true = _same_label(true_labels[start : rows.stop], true_labels).to(block.device)
+        near, far = block > 0, block < 0
+        for mask in (near, far, true):
+            mask[torch.arange(len(rows)), torch.arange(rows.start, rows.stop)] = False
+        counts += torch.stack([x.sum() for x in (near, far, true, near & true, far & true)]).cpu()
+        start = rows.stop
+    if start != n:
+        raise ValueError(f"block_accuracy: blocks must be {n} rows of {n}, got {start} rows")
+    near, far, true, near_true, far_true = counts.tolist()
+    pairs = n * (n - 1)
+    return PairAccuracy(
+        decided=_ratio(near + far, pairs),
+        near=_ratio(near, pairs),
+        near_precision=_ratio(near_true, near),
+        near_recall=_ratio(near_true, true),
+        far_precision=_ratio(far - far_true, far),
     )
 
 
@@ -136,6 +179,16 @@ def label_accuracy(pseudo_labels: Tensor, true_labels: Tensor) -> float:
     return _share(right & there, there)
 
 
+def _same_label(labels: Tensor, others: Tensor) -> Tensor:
+    """Bool (n, m): which share a label."""
+    if labels.ndim == 1:
+        return labels[:, None] == others
+    return label_overlap(pack(labels != 0), pack(others != 0)) > 0
+
+
 def _share(part: Tensor, whole: Tensor) -> float:
-    total = int(whole.sum())
-    return int(part.sum()) / total if total else float("nan")
+    return _ratio(int(part.sum()), int(whole.sum()))
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")

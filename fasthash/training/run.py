@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fasthash.data import Standardisation, TrainingSet
 from fasthash.methods import Method, create
-from fasthash.training.checkpoint import REST, flush, latest_checkpoint
+from fasthash.training.checkpoint import REST, flush, latest_checkpoint, load_tensors
 from fasthash.training.config import Config, found_accelerator
 from fasthash.training.environment import environment, versions
 from fasthash.training.validation import Validation
@@ -71,6 +71,17 @@ class Run:
     def _state(self) -> dict[str, Any] | None:
         latest = latest_checkpoint(self.checkpoints)
         return None if latest is None else json.loads((latest / REST).read_text())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the stages had handed on to each other at the last checkpoint, by name, as the method tells of it.
+
+        Raises:
+            FileNotFoundError: there is no checkpoint.
+        """
+        latest = latest_checkpoint(self.checkpoints)
+        if latest is None:
+            raise FileNotFoundError(f"Run.tensors: folder must hold a checkpoint, got {str(self.path)!r}")
+        return load_tensors(latest)
 
     def config(self) -> dict[str, Any]:
         """config.json: method, options, items, reading, validation, training, versions.

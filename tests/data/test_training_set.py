@@ -55,6 +55,18 @@ def test_multi_hot_rows_are_zero():
     assert data.is_labelled.tolist() == [True, True, False, False]
 
 
+def test_without_labels_are_the_same_items_at_the_same_places():
+    x = torch.arange(12.0).view(6, 2)
+    data = TrainingSet(x, torch.arange(6), labelled=[5, 0], unlabelled=[2], standardise=True)
+    bare = data.without_labels()
+    assert (bare.labelled, bare.unlabelled, bare.labels.tolist()) == (0, 3, [-1] * 3)
+    assert bare.rows.tolist() == [5, 0, 2]
+    assert torch.equal(bare.take(torch.arange(3)), data.take(torch.arange(3)))
+    pairs = TrainingSet(x, None, [], range(6), pairs=[[4, 1, 1]]).without_labels()
+    assert pairs.pairs is None
+    assert pairs.rows.tolist()[:2] in ([1, 4], [4, 1])
+
+
 def test_items_follow_their_rows_and_are_no_copies():
     x = np.arange(12, dtype=np.float64).reshape(6, 2)
     data = TrainingSet(x, np.arange(6), labelled=np.array([5, 0]), unlabelled=np.array([2]))

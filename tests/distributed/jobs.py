@@ -18,6 +18,18 @@ from fasthash.training import Config, Run, Silent, Validation, fit
 
 SMALL = {"bits": 12, "network": {"widths": (16,)}, "epochs": 4, "batch_size": 16, "labelled": 8}
 SSDH = {"labelled_fraction": 0.5, **{key: value for key, value in SMALL.items() if key != "labelled"}}
+DISTILLHASH = {
+    "bits": 12,
+    "network": {"widths": (16,)},
+    "noisy": "quantile",
+    "share": 0.3,
+    "n_neighbors": 6,
+    "noisy_epochs": 4,
+    "noisy_batch_size": 16,
+    "epochs": 2,
+    "batch_size": 16,
+    "optimiser": {"lr": 0.01},
+}
 TERMS = {"w_max": 5.0, "ramp": 0.2, "g_point": 0.5, "g_graph": 1.0, "graph_loss": "likelihood"}
 MAH = {"bits": 4, "network": {"widths": (16,)}, "batch_size": 8, "outer_iters": 5, "inner_epochs": 2}
 RANDOM = {"network": {"widths": (16,), "dropout": 0.3}, "perturbation": {"noise": 0.2}}
@@ -70,6 +82,7 @@ RUNS = {
     "dpsh": partial(train, method=methods.create("dpsh", **SMALL)),
     "pts3h": partial(train, method=methods.create("pts3h", **SMALL, **TERMS)),
     "ssdh": partial(train, method=methods.create("ssdh", **SSDH)),
+    "distillhash": partial(train, method=methods.create("distillhash", **DISTILLHASH)),
     "hashnet": partial(train, method=methods.create("hashnet", **SMALL)),
     "mah": partial(train, method=methods.create("mah", **MAH)),
 }

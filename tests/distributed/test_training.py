@@ -48,7 +48,7 @@ def two(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["descent", "clipped", "dpsh", "pts3h", "ssdh", "hashnet", "mah"])
+@pytest.mark.parametrize("name", ["descent", "clipped", "dpsh", "pts3h", "ssdh", "hashnet", "mah", "distillhash"])
 def test_losses_scores_and_weights_are_those_of_one_process(two, jobs, tmp_path, name):
     one, both = jobs.RUNS[name](str(tmp_path / name)), Run(two[0] / name)
     lines, expected = without_times(both), without_times(one)

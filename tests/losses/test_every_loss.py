@@ -43,6 +43,8 @@ LOSSES = {
     "dsh": lambda u, v, s, known: losses.dsh(u, s, mask=known),
     "squared_pairwise": lambda u, v, s, known: losses.squared_pairwise(u, s, mask=known),
     "balanced_likelihood": lambda u, v, s, known: losses.balanced_likelihood(u, s, mask=known),
+    "signed_pairs l2": lambda u, v, s, known: losses.signed_pairs(u, (2 * s.int() - 1) * known, kind="l2"),
+    "signed_pairs likelihood": lambda u, v, s, known: losses.signed_pairs(u, (2 * s.int() - 1) * known),
     "quantization": lambda u, v, s, known: losses.quantization(u),
     "quantization masked": lambda u, v, s, known: losses.quantization(u, mask=known.any(1)),
     "l1_quantization": lambda u, v, s, known: losses.l1_quantization(u),

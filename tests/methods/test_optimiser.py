@@ -40,6 +40,14 @@ def test_sgd_decays_all_parameters_if_asked():
     assert {found[id(p)] for p in network.parameters()} == {(0.1, 0.5)}
 
 
+def test_adamw_has_its_eps():
+    layer = torch.nn.Linear(1, 1)
+    assert OptimiserConfig().build(layer).defaults["eps"] == 1e-8
+    assert OptimiserConfig(eps=1.0).build(layer).defaults["eps"] == 1
+    with pytest.raises(ValueError, match=r"OptimiserConfig: eps must be > 0 and finite, got 0\.0"):
+        OptimiserConfig(eps=0.0)
+
+
 def test_sgd_by_hand():
     layer = torch.nn.Linear(1, 1)
     torch.nn.init.constant_(layer.weight, 2.0)

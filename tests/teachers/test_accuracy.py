@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fasthash.teachers import label_accuracy, list_accuracy, pair_accuracy
+from fasthash.teachers import block_accuracy, label_accuracy, list_accuracy, pair_accuracy
 
 
 @pytest.mark.parametrize("multi_hot", [False, True])
@@ -28,6 +28,22 @@ def test_pairs_by_hand(multi_hot):
     assert (report.near_recall, report.far_precision) == (0, 0.5)
     with pytest.raises(ValueError, match=r"pair_accuracy: known must have shape \(4, 4\), got \(3, 4\)"):
         pair_accuracy(similar, known[:3], labels)
+
+
+@pytest.mark.parametrize("multi_hot", [False, True])
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_blocks_give_the_shares_of_the_whole_matrix(rows, multi_hot):
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(-1, 2, (40, 40), generator=generator, dtype=torch.int8)
+    labels = torch.randint(3, (40,), generator=generator)
+    labels = torch.eye(3)[labels] if multi_hot else labels
+    assert block_accuracy(signs.split(rows), labels) == pair_accuracy(signs > 0, signs != 0, labels)
+    nothing = block_accuracy(torch.zeros(40, 40).split(rows), labels)
+    assert nothing.decided == nothing.near == nothing.near_recall == 0
+    assert math.isnan(nothing.near_precision)
+    for wrong in (signs[:39].split(rows), signs[:, :39].split(rows), [signs, signs]):
+        with pytest.raises(ValueError, match="block_accuracy: blocks must be 40 rows of 40, got"):
+            block_accuracy(wrong, labels)
 
 
 @pytest.mark.parametrize("multi_hot", [False, True])

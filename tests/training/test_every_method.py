@@ -20,6 +20,9 @@ SMALL = {
     "outer_iters": 8,
     "batch_size": 20,
     "labelled": 10,
+    "noisy": "quantile",
+    "share": 0.3,
+    "noisy_epochs": 30,
 }
 
 

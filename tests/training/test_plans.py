@@ -9,7 +9,7 @@ import torch
 from run_helpers import final_state
 
 from fasthash.methods import Repeat, Stage
-from fasthash.training import Config, Silent, fit
+from fasthash.training import Config, Run, Silent, fit
 
 
 def stage(toy, **changes):
@@ -67,6 +67,10 @@ def test_closed_forms_alone_are_saved_one_after_another(toy, tmp_path, monkeypat
     whole = fit(toy.Toy(), toy.items(), Config(str(tmp_path / "whole")), progress=Silent())
     (tensors, _), (expected, _) = final_state(parts), final_state(whole)
     assert all(torch.equal(tensors[f"tensor/{name}"], expected[f"tensor/{name}"]) for name in "abcd")
+    assert parts.tensors().keys() == set("abcd")
+    assert all(torch.equal(parts.tensors()[name], tensors[f"tensor/{name}"]) for name in "abcd")
+    with pytest.raises(FileNotFoundError, match=r"Run\.tensors: folder must hold a checkpoint, got"):
+        Run(tmp_path).tensors()
     with pytest.raises(ValueError, match="ema must be None for toy, whose last stage 'd' has no steps"):
         fit(toy.Toy(), toy.items(), Config(str(tmp_path / "ema"), ema=0.5), progress=Silent())
     assert not (tmp_path / "ema").exists()
