@@ -11,6 +11,7 @@ from fasthash.methods.pcah import PCAH
 from fasthash.methods.plan import Cursor, Plan, Repeat, Stage, walk
 from fasthash.methods.pts3h import PTS3H
 from fasthash.methods.registry import available, create, register
+from fasthash.methods.skdch import SKDCH
 from fasthash.methods.ssdh import SSDH
 from fasthash.methods.state import State
 from fasthash.methods.two_stream import SupervisedMethod, TwoStreamMethod
@@ -22,6 +23,7 @@ __all__ = [
     "LSH",
     "PCAH",
     "PTS3H",
+    "SKDCH",
     "SSDH",
     "Cursor",
     "HashNet",

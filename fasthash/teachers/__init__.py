@@ -4,11 +4,13 @@ from fasthash.teachers.accuracy import PairAccuracy, label_accuracy, list_accura
 from fasthash.teachers.bank import CodeBank
 from fasthash.teachers.ema import EMATeacher
 from fasthash.teachers.feature_graph import feature_knn_graph
-from fasthash.teachers.graph import knn_graph, pseudo_similarity, similarity_thresholds
+from fasthash.teachers.graph import knn_graph, knn_with_ties, pseudo_similarity, similarity_thresholds
 from fasthash.teachers.lists import far_window, near_count, near_far_lists, near_far_lists_of_codes
+from fasthash.teachers.modal_vote import modal_vote
 from fasthash.teachers.pair_probability import class_pair_probability
 from fasthash.teachers.pseudo_labels import pseudo_label_candidates
 from fasthash.teachers.ramp import rampup_weight
+from fasthash.teachers.selector import selector_reward
 from fasthash.teachers.vote import vote
 
 __all__ = [
@@ -19,8 +21,10 @@ __all__ = [
     "far_window",
     "feature_knn_graph",
     "knn_graph",
+    "knn_with_ties",
     "label_accuracy",
     "list_accuracy",
+    "modal_vote",
     "near_count",
     "near_far_lists",
     "near_far_lists_of_codes",
@@ -28,6 +32,7 @@ __all__ = [
     "pseudo_label_candidates",
     "pseudo_similarity",
     "rampup_weight",
+    "selector_reward",
     "similarity_thresholds",
     "vote",
 ]

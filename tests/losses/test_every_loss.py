@@ -48,6 +48,9 @@ LOSSES = {
     ),
     "improved_triplet": lambda u, v, s, known: losses.improved_triplet(u, u.flip(1), v, margin=1.0),
     "improved_triplet d + mu": lambda u, v, s, known: losses.improved_triplet(u, v, u.flip(1), pull_form="d + mu"),
+    "triplet_hinge": lambda u, v, s, known: losses.triplet_hinge(u, u.flip(1), v, margin=1.0),
+    "partner_likelihood": lambda u, v, s, known: losses.partner_likelihood(u, v, ids(u) == 0),
+    "selection_error": lambda u, v, s, known: losses.selection_error(u, v.abs()),
     "classification squared": lambda u, v, s, known: losses.classification(u, ids(u), kind="squared"),
     "classification bce": lambda u, v, s, known: losses.classification(u, ids(u), kind="bce"),
     "classification softmax": lambda u, v, s, known: losses.classification(u, ids(u), kind="softmax"),
@@ -59,7 +62,8 @@ LOSSES = {
     "graph_contrastive": lambda u, v, s, known: losses.graph_contrastive(u, s, known),
 }
 # What single items contribute to.
-ALONE = {"quantization", "l1_quantization", "bit_balance", "bit_independence", "improved_triplet", "classification"}
+ALONE = {"quantization", "l1_quantization", "bit_balance", "bit_independence", "classification"}
+ALONE |= {"improved_triplet", "triplet_hinge", "partner_likelihood", "selection_error"}
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
@@ -67,7 +71,7 @@ def test_the_list_is_complete():
     assert {name.split()[0] for name in LOSSES} == {
         name
         for name in losses.__all__
-        if name not in ("label_similarity", "pairs_in_blocks") and not name.startswith("draw_")
+        if name not in ("label_similarity", "row_similarity", "pairs_in_blocks") and not name.startswith("draw_")
     }
 
 
