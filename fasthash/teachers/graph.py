@@ -156,7 +156,7 @@ def knn_with_ties(codes: Tensor, database: Tensor, k: int) -> Tensor:
         k: neighbours, at least.
 
     Returns:
-        int64 (q, w), w the longest list, at least min(k, m); -1 where a list is shorter.
+        int64 (q, w), w the longest list; -1 where a list is shorter.
 
     Raises:
         TypeError, ValueError: as `fasthash.ops.hamming_topk`.
@@ -169,18 +169,17 @@ def knn_with_ties(codes: Tensor, database: Tensor, k: int) -> Tensor:
         >>> knn_with_ties(codes, codes, 2).tolist()
         [[0, 1, 2], [1, 0, -1], [2, 0, -1]]
     """
-    k = min(k, len(database))
-    distances, _ = hamming_topk(codes, database, k)
-    radii = distances[:, -1] if k else distances.new_zeros(len(codes))
+    # Of an empty database nothing is found, at whatever distance.
+    radii = hamming_topk(codes, database, min(k, max(len(database), 1)))[0][:, -1]
     lists: list[tuple[Tensor, Tensor]] = []
-    for radius in radii.unique().tolist() if k else []:
+    for radius in radii.unique().tolist():
         rows = (radii == radius).nonzero()[:, 0]
         offsets, _, indices = hamming_range(codes[rows], database, radius)
         # Each entry's row, and its place within the list of that row.
         of = torch.repeat_interleave(torch.arange(len(rows), device=codes.device), offsets.diff())
         places = torch.arange(len(indices), device=codes.device) - offsets[of]
         lists.append((torch.stack([rows[of], places]), indices))
-    width = max((int(places[1].max()) + 1 for places, _ in lists), default=k)
+    width = max((int(places[1].max()) + 1 for places, _ in lists if places.numel()), default=0)
     found = torch.full((len(codes), width), -1, device=codes.device)
     for (row, place), indices in lists:
         found[row, place] = indices

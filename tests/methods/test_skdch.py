@@ -384,22 +384,22 @@ def test_data_of_one_kind_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_a_student_finds_more_than_a_teacher_of_a_tenth_of_the_labels(tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(1000) % 8
-    sources = {
-        name: torch.randn(8, size, generator=generator)[labels] + 2.2 * torch.randn(1000, size, generator=generator)
-        for name, size in (("image", 60), ("text", 40))
-    }
-    source = Modalities(sources)
-    data = TrainingSet(source.select(range(800)), labels[:800], range(80), range(80, 800), standardise=True)
-    queries = Validation(source.select(range(800, 1000)), labels[800:], source.select(range(800)), labels[:800])
-    options = {"bits": 16, "network": {"hidden": 256}, "epochs": 60, "refine_rounds": 60, "refine_lr": 1e-3}
-    method = methods.create("skdch", **options, knn_k=50, adversarial=False)
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.arange(500) % 5
+    source = Modalities(
+        {
+            name: torch.randn(5, size, generator=generator)[labels] + 2.2 * torch.randn(500, size, generator=generator)
+            for name, size in (("image", 30), ("text", 20))
+        }
+    )
+    data = TrainingSet(source, labels, range(40), range(40, 400), standardise=True)
+    sides = (source.select(range(400, 500)), labels[400:], source.select(range(400)), labels[:400])
+    options = {"bits": 16, "network": {"hidden": 64}, "epochs": 20, "lr": 0.1, "refine_rounds": 5, "refine_lr": 1e-2}
+    method = methods.create("skdch", **options, adversarial=False)
     run = trained(tmp_path, "run", method, data)
     score = {}
     for name in ("teacher", "student"):
         hasher = load(run, method=dataclasses.replace(method, encode_with=name))
-        score[name] = queries.score(hasher.network, 16, hasher.standardisation)
-    assert 0.2 < score["teacher"] < score["student"] - 0.02
+        score[name] = Validation(*sides).score(hasher.network, 16, hasher.standardisation)
+    assert 0.2 < score["teacher"] < score["student"] - 0.03
