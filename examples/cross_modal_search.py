@@ -1,9 +1,10 @@
 """Search across modalities by codes that few labels have taught: texts by images, images by texts, and sounds by both.
 
 Objects of eight kinds come as features of an image, a text and, for two thirds of them, a sound; a tenth of them are
-labelled. SKDCH trains a branch for each modality. With FASTHASH_DATA the objects are the Wikipedia pairs of image and
-text instead, `wikipedia/wikipedia.npz` under that folder. Prints mAP@all of every direction for the teacher, which saw
-the labelled objects only, and for the student. Needs lightning-fabric.
+labelled. SKDCH trains a branch for each modality. Prints mAP@all of every direction for the teacher, which saw the
+labels of few, and for the student, which learns from those that the teacher gives to all. With --wikipedia the objects
+are the Wikipedia pairs of image and text instead: wikipedia/wikipedia.npz in the folder that FASTHASH_DATA names. Needs
+lightning-fabric.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def side(hasher: training.Hasher, items: data.Modalities, labels: Tensor) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=20)
-    epochs = parser.parse_args().epochs
-    folder = os.environ.get("FASTHASH_DATA")
-    items, labels, database = made_objects() if folder is None else wikipedia(Path(folder))
+    parser.add_argument("--wikipedia", action="store_true")
+    arguments = parser.parse_args()
+    items, labels, database = wikipedia(Path(os.environ["FASTHASH_DATA"])) if arguments.wikipedia else made_objects()
     labelled = database // 10
     learnt = data.TrainingSet(items, labels, range(labelled), range(labelled, database), standardise=True)
     method = methods.create(
@@ -71,7 +72,7 @@ def main() -> None:
         beta=None,
         lr=0.05,
         refine_lr=0.01,
-        epochs=epochs,
+        epochs=arguments.epochs,
         adversarial_rounds=2,
         selector_queries=40,
         refine_rounds=3,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,18 @@ def test_sharded_search() -> None:
     # Processes write at the same time: the ends of their lines may come in any order.
     assert sorted(re.findall(r"rank (\d): 66,667 of 200,001 codes", printed)) == ["0", "1", "2"]
     assert printed.count("as one machine:") == printed.count("True") == 1
+
+
+@pytest.mark.slow
+def test_cross_modal_search() -> None:
+    pytest.importorskip("lightning_fabric")
+    printed = run(str(EXAMPLES / "cross_modal_search.py"))
+    directions = [f"{a}->{b}" for a, b in permutations(("image", "text", "sound"), 2)]
+    assert re.findall(r"\w+->\w+", printed) == directions * 2
+    teacher, student = map(float, re.findall(r"mean +(\d\.\d{4})", printed))
+    assert 0.2 < teacher < student - 0.05
+    distances = re.search(r"at \[(.*)\] bits", printed)
+    assert distances is not None
+    found = [int(d) for d in distances[1].split(", ")]
+    assert len(found) == 5
+    assert found == sorted(found)

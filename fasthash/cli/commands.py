@@ -37,6 +37,7 @@ def encode(
     out: str,
     run: str | None = None,
     which: Literal["best", "last"] | None = None,
+    modality: str | None = None,
 ) -> None:
     """Turn vectors or images into packed codes: by their signs, or by the trained network of a run.
 
@@ -52,10 +53,11 @@ def encode(
         out: .npy or .safetensors file to write; the latter states the width of the codes.
         run: run folder whose network encodes; default the sign of each value.
         which: weights of the run; default the best where it was validated, else the last.
+        modality: which one the input is, for a run of several.
     """
     from fasthash.cli.encode import run as encode_file
 
-    encode_file(input, out, run, which)
+    encode_file(input, out, run, which, modality)
 
 
 def evaluate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,9 @@ from fasthash.ops import pack
 BLOCK = 8192  # rows at once
 
 
-def run(input: str, out: str, run: str | None, which: Literal["best", "last"] | None) -> None:
+def run(
+    input: str, out: str, run: str | None, which: Literal["best", "last"] | None, modality: str | None = None
+) -> None:
     """Read in blocks, encode, write; a file that was there is replaced once the new one is whole."""
     target = Path(out)
     if target.suffix not in (".npy", ".safetensors"):
@@ -28,14 +31,17 @@ def run(input: str, out: str, run: str | None, which: Literal["best", "last"] | 
     if run is None:
         if which is not None:
             raise ValueError(f"encode: --which: expected a --run beside it, got {which} alone")
+        if modality is not None:
+            raise ValueError(f"encode: --modality: expected a --run beside it, got {modality} alone")
         if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):
             raise ValueError(f"encode: --input: expected floats (n, bits), got {x.dtype} of shape {x.shape}")
-        bits, encode = x.shape[1], pack
+        bits: int = x.shape[1]
+        encode: Callable[[Any], Any] = pack
     else:
         from fasthash import training
 
         hasher = training.load(run, which=which).to(training.Run(run).accelerator())
-        bits, encode = hasher.bits, hasher.encode
+        bits, encode = hasher.bits, partial(hasher.encode, modality=modality)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.npy")
     try:
         _write(temporary, x, -(-bits // 8), encode)
