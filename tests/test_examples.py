@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,18 @@ def test_distillhash() -> None:
     assert kept[3] > dissimilar_right + 0.005
     scores = dict(re.findall(r"^(lsh|pcah|itq|distillhash) +(\d\.\d{3})$", printed, re.MULTILINE))
     assert float(scores["distillhash"]) > float(scores["lsh"]) + 0.05
+
+
+@pytest.mark.slow
+def test_cross_modal_search() -> None:
+    pytest.importorskip("lightning_fabric")
+    printed = run(str(EXAMPLES / "cross_modal_search.py"))
+    directions = [f"{a}->{b}" for a, b in permutations(("image", "text", "sound"), 2)]
+    assert re.findall(r"\w+->\w+", printed) == directions * 2
+    teacher, student = map(float, re.findall(r"mean +(\d\.\d{4})", printed))
+    assert 0.2 < teacher < student - 0.05
+    distances = re.search(r"at \[(.*)\] bits", printed)
+    assert distances is not None
+    found = [int(d) for d in distances[1].split(", ")]
+    assert len(found) == 5
+    assert found == sorted(found)

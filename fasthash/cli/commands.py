@@ -38,6 +38,7 @@ def encode(
     run: str | None = None,
     which: Literal["best", "last"] | None = None,
     length: int | None = None,
+    modality: str | None = None,
 ) -> None:
     """Turn vectors or images into packed codes: by their signs, or by the trained network of a run.
 
@@ -54,10 +55,11 @@ def encode(
         run: run folder whose network encodes; default the sign of each value.
         which: weights of the run; default the best where it was validated, else the last.
         length: bits of the codes, of a run that learnt several; default those it was trained for, the shortest.
+        modality: which one the input is, for a run of several.
     """
     from fasthash.cli.encode import run as encode_file
 
-    encode_file(input, out, run, which, length)
+    encode_file(input, out, run, which, length, modality)
 
 
 def evaluate(

@@ -22,7 +22,12 @@ BLOCK = 8192  # rows at once
 
 
 def run(
-    input: str, out: str, run: str | None, which: Literal["best", "last"] | None, length: int | None = None
+    input: str,
+    out: str,
+    run: str | None,
+    which: Literal["best", "last"] | None,
+    length: int | None = None,
+    modality: str | None = None,
 ) -> None:
     """Read in blocks, encode, write; a file that was there is replaced once the new one is whole."""
     target = Path(out)
@@ -33,17 +38,21 @@ def run(
         raise ValueError(f"encode: --input: expected one row an item, got shape {x.shape}")
     encode: Callable[[Any], Any]
     if run is None:
-        for name, value in {"which": which, "length": length}.items():
+        for name, value in {"which": which, "length": length, "modality": modality}.items():
             if value is not None:
                 raise ValueError(f"encode: --{name}: expected a --run beside it, got {value} alone")
         if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):
             raise ValueError(f"encode: --input: expected floats (n, bits), got {x.dtype} of shape {x.shape}")
-        bits, encode = x.shape[1], pack
+        bits: int = x.shape[1]
+        encode: Callable[[Any], Any] = pack
     else:
         from fasthash import training
 
         hasher = training.load(run, which=which).to(training.Run(run).accelerator())
-        bits, encode = hasher.bits if length is None else length, partial(hasher.encode, length=length)
+        bits, encode = (
+            hasher.bits if length is None else length,
+            partial(hasher.encode, modality=modality, length=length),
+        )
     header = (_npy if target.suffix == ".npy" else _safetensors)(len(x), -(-bits // 8), bits)
     with replacing(target) as file:
         file.write(header)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from fasthash.cli.arrays import read_array, read_bits
-from fasthash.evaluation import RetrievalReport, evaluate
+from fasthash.evaluation import DirectionReports, RetrievalReport, evaluate
 
 NAMES = ("query_codes", "database_codes", "query_labels", "database_labels")
 FEATURES = ("query_features", "database_features")
@@ -23,9 +23,21 @@ class Output:
     plots: str | None
     strict: bool
 
-    def __call__(self, report: RetrievalReport) -> None:
-        """Print and write it."""
+    def __call__(self, report: RetrievalReport | DirectionReports) -> None:
+        """Print and write it.
+
+        Raises:
+            ValueError: a file that is asked of the reports of several directions, which the run folder keeps.
+        """
         print(report)
+        if isinstance(report, DirectionReports):
+            asked = [f"--{name}" for name in ("json", "markdown", "plots") if getattr(self, name) is not None]
+            if asked:
+                raise ValueError(f"evaluate: {asked[0]}: expected none with several modalities, got one")
+            alarms = [*report.alarms, *(alarm for name in report for alarm in report[name].alarms)]
+            if self.strict and any(alarm.level == "warning" for alarm in alarms):
+                sys.exit(3)
+            return
         if self.json is not None:
             report.to_json(self.json)
         if self.markdown is not None:

@@ -15,7 +15,7 @@ import yaml
 from fasthash import training
 from fasthash.data import Dataset, Split, TrainingSet, array_names, draw_split, keep_labelled, make_split, open_dataset
 from fasthash.data.splits.draw import hold_out
-from fasthash.evaluation import RetrievalReport
+from fasthash.evaluation import DirectionReports, RetrievalReport
 from fasthash.methods import Method, create
 from fasthash.methods.registry import from_mapping
 
@@ -30,6 +30,7 @@ class ItemOptions:
         key: of features: key of the items in the file.
         labels: of features: key of the labels in the file, or FILE or FILE:KEY.
         views: of features: keys or files of further views of the items.
+        modalities: of features: keys of the items in each modality, for a method across them; in place of key.
         scale: of features: factor of uint8 values; default 1 / 255.
         offset: of features: added after it.
         channels_last: of features: items are images (height, width, channels).
@@ -43,6 +44,7 @@ class ItemOptions:
     key: str | None = None
     labels: str | None = None
     views: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
     scale: float | None = None
     offset: float | None = None
     channels_last: bool = False
@@ -213,19 +215,22 @@ def check_data(where: str, run: training.Run, data: TrainingSet) -> None:
         )
 
 
-def report_on(run: training.Run, dataset: Dataset, split: Split, **options: Any) -> RetrievalReport:
-    """The report on the split's queries, encoded on a GPU where there is one, and kept in the run folder."""
+def report_on(run: training.Run, dataset: Dataset, split: Split, **options: Any) -> RetrievalReport | DirectionReports:
+    """The report on the split's queries, encoded on a GPU where there is one, and kept in the run folder.
+
+    Of a network of several modalities one for each direction.
+    """
     print(f"encoding {len(split.queries):,} queries and {len(split.database):,} items", file=sys.stderr, flush=True)
-    return training.report_run(
-        run,
-        queries=dataset.source.select(split.queries),
-        database=dataset.source.select(split.database),
-        database_rows=split.database,
-        query_labels=dataset.labels[split.queries],
-        database_labels=dataset.labels[split.database],
-        device=run.accelerator(),
-        **options,
-    )
+    sides: dict[str, Any] = {
+        "queries": dataset.source.select(split.queries),
+        "database": dataset.source.select(split.database),
+        "query_labels": dataset.labels[split.queries],
+        "database_labels": dataset.labels[split.database],
+        "device": run.accelerator(),
+    }
+    if training.load(run).modalities:
+        return training.report_directions(run, **sides, **options)
+    return training.report_run(run, database_rows=split.database, **sides, **options)
 
 
 def _usual(dataset: Dataset) -> str | None:

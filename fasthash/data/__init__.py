@@ -22,6 +22,7 @@ from fasthash.data.sampler import TwoStreamSampler
 from fasthash.data.sources import (
     ArraySource,
     ImageFiles,
+    Modalities,
     Reading,
     Source,
     Standardisation,
@@ -30,6 +31,7 @@ from fasthash.data.sources import (
     as_source,
     cache_folder,
     map_array,
+    standardisation_of,
 )
 from fasthash.data.splits import (
     ListedSplit,
@@ -50,6 +52,7 @@ __all__ = [
     "ImageFiles",
     "ItemSpec",
     "ListedSplit",
+    "Modalities",
     "Perturbation",
     "Protocol",
     "Reading",
@@ -85,4 +88,5 @@ __all__ = [
     "read_image_lists",
     "read_mnist",
     "read_split",
+    "standardisation_of",
 ]

@@ -15,10 +15,12 @@ class ItemSpec:
     Attributes:
         shape: of one item.
         classes: number of classes; 0 without labels.
+        modalities: name and shape of each, where items come in several; `shape` is then that of all side by side.
     """
 
     shape: tuple[int, ...]
     classes: int
+    modalities: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Batch:
     over pairs need them. `State.gather` brings the outputs of all shares together.
 
     Attributes:
-        views: one tensor (b, ...) float32, or as many as the data has independent views of an item.
+        views: one tensor (b, ...) float32, or as many as the data has independent views of an item; none where a step
+            reads what it needs of each modality itself.
         labels: (B,) int64, -1 = unlabelled; or multi-hot (B, classes), an all-zero row = unlabelled.
         index: (B,) int64, places in the training set.
         labelled: how many of the B items are labelled.

@@ -15,7 +15,7 @@ from fasthash.data.cifar10 import CLASSES, read_cifar10
 from fasthash.data.digits import load_digits
 from fasthash.data.idx import read_mnist
 from fasthash.data.image_lists import read_image_folder, read_image_lists
-from fasthash.data.sources import ArraySource, ImageFiles, Source, StoredViews, array_names, map_array
+from fasthash.data.sources import ArraySource, ImageFiles, Modalities, Source, StoredViews, array_names, map_array
 from fasthash.data.sources.files import Array, File
 from fasthash.data.splits import Protocol, protocols
 
@@ -69,14 +69,15 @@ def open_dataset(name: str, root: File | None = None, **options: Any) -> Dataset
     | `digits` | none | |
     | `cifar10` | folder of the binary or the Python version | |
     | `mnist`, `fashion-mnist` | folder of the four idx files | |
-    | `features` | a .npy, .npz or .safetensors file | `key`, `labels`, `views`, `scale`, `offset`, `channels_last` |
+    | `features` | an array file | `key`, `labels`, `views`, `modalities`, `scale`, `offset`, `channels_last` |
     | `folder` | folder of images, a sub-folder each class | `size`, `channels`, `crop`, `workers` |
     | `list` | folder that the paths of lists begin in | `lists`, `size`, `channels`, `crop`, `workers` |
     | `torchvision/NAME` | root of that data set of torchvision | `size`, `channels`, `crop` |
 
     Of `features`, `key` is the key of the items (by default the only one, or "features", "images" or "x"), `labels`
     that of the labels (by default "labels" or "y"), `views` those of further views of the items; labels and views may
-    also name another file, or FILE:KEY. The other options are those of `ArraySource`. `lists` are text files of lines
+    also name another file, or FILE:KEY. `modalities` are keys of items in several modalities, in place of `key`, which
+    are called by them (`Modalities`). The other options are those of `ArraySource`. `lists` are text files of lines
     `path id` or `path 0 1 0 ...`; the other options are those of `ImageFiles`, `size` 224 by default.
 
     Args:
@@ -142,18 +143,26 @@ def _features(
     key: str | None = None,
     labels: str | None = None,
     views: Sequence[str] = (),
+    modalities: Sequence[str] = (),
     scale: float | None = None,
     offset: float = 0.0,
     channels_last: bool = False,
 ) -> Dataset:
     keys = array_names(root)
-    if key is None and len(keys) > 1:
+    if modalities and (key is not None or views):
+        raise TypeError("open_dataset: modalities: expected none beside key or views, got some")
+    if key is None and not modalities and len(keys) > 1:
         key = _default("key", ("features", "images", "x"), keys)
     if labels is None:
         labels = _default("labels", ("labels", "y"), keys)
-    arrays = [map_array(root, key), *(_named(root, keys, view) for view in views)]
+    arrays = [map_array(root, name) for name in (modalities or (key,))]
+    arrays += [_named(root, keys, view) for view in views]
     sources = [ArraySource(x, scale=scale, offset=offset, channels_last=channels_last) for x in arrays]
-    source = sources[0] if len(sources) == 1 else StoredViews(sources)
+    source: Source = sources[0]
+    if modalities:
+        source = Modalities(dict(zip(modalities, sources, strict=True)))
+    elif views:
+        source = StoredViews(sources)
     return Dataset(name, source, _checked_labels(np.array(_named(root, keys, labels))))
 
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from fasthash.data.batch import Batch, ItemSpec
 from fasthash.data.pairs import PairTable, checked_pairs
-from fasthash.data.sources import Source, Standardisation, as_source
+from fasthash.data.sources import Modalities, Source, Standardisation, as_source
 from fasthash.data.splits import Split
 
 
@@ -37,6 +37,7 @@ class TrainingSet:
         labels: int64 (n,) or (n, classes), hidden where they are not to be known.
         labelled, unlabelled: how many items are.
         source: where items are read.
+        present: bool (n, modalities), which items have which, where they come in several (`Modalities`); else None.
 
     Raises:
         TypeError: x neither floating nor uint8, class ids that are no integers, or rows that are no integers.
@@ -76,6 +77,7 @@ class TrainingSet:
         self.labelled = len(known)
         self.unlabelled = len(hidden)
         self.source: Source = source.standardised(self.rows) if standardise else source
+        self.present = source.present[self.rows] if isinstance(source, Modalities) else None
         self._pairs = None if pairs is None else PairTable(pairs, known)
 
     @classmethod
@@ -143,17 +145,33 @@ class TrainingSet:
     @property
     def spec(self) -> ItemSpec:
         """What networks are built from."""
+        modalities = tuple(self.source.shapes.items()) if isinstance(self.source, Modalities) else ()
         if self.labels.ndim == 2:
-            return ItemSpec(self.shape, self.labels.shape[1])
-        return ItemSpec(self.shape, 1 + int(self.labels.max()) if len(self.labels) else 0)
+            return ItemSpec(self.shape, self.labels.shape[1], modalities)
+        return ItemSpec(self.shape, 1 + int(self.labels.max()) if len(self.labels) else 0, modalities)
 
-    def take(self, index: Tensor) -> Tensor:
-        """The items at these places, int64 (b,), in their plain view: float32 (b, ...)."""
-        return self.source.take(self.rows[index])
+    def take(self, index: Tensor, modality: str | None = None) -> Tensor:
+        """The items at these places, int64 (b,), in their plain view: float32 (b, ...).
+
+        Args:
+            index: places in the set.
+            modality: which, of items that come in several and have this one; None = all side by side.
+
+        Raises:
+            ValueError: no modality of this name.
+        """
+        return self._source_of(modality).take(self.rows[index])
 
     def blocks(self, *, size: int = 1024) -> Iterator[Tensor]:
         """All items in order and in their plain view, `size` at a time: float32 (size or fewer, ...)."""
         return self.source.blocks(self.rows, size=size)
+
+    def _source_of(self, modality: str | None) -> Source:
+        if modality is None:
+            return self.source
+        if not isinstance(self.source, Modalities):
+            raise ValueError(f"TrainingSet.take: modality: expected None for items of one modality, got {modality!r}")
+        return self.source.modality(modality)
 
     def batch(
         self,

@@ -16,6 +16,37 @@ def check_labels(function: str, name: str, labels: Tensor) -> None:
         raise TypeError(f"{function}: class ids in {name} must be integers, got {labels.dtype}")
 
 
+def row_similarity(labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """For each item and k others of its own: which share a label with it, and of which both are labelled.
+
+    Args:
+        labels: class ids (n,), -1 = unlabelled; or multi-hot (n, classes), an all-zero row = unlabelled.
+        others: (n, k) or (n, k, classes), of the same kind.
+
+    Returns:
+        similarity and known, bool (n, k); similarity is False wherever known is.
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import row_similarity
+        >>> row_similarity(torch.tensor([3, -1]), torch.tensor([[3, 4], [3, -1]]))[0].tolist()
+        [[True, False], [False, False]]
+    """
+    if others.ndim != labels.ndim + 1 or others.shape[:1] + others.shape[2:] != labels.shape:
+        raise ValueError(
+            f"row_similarity: others must have shape (n, k, ...) for labels {tuple(labels.shape)}, "
+            f"got {tuple(others.shape)}"
+        )
+    if labels.ndim == 1:
+        labelled = (labels >= 0)[:, None] & (others >= 0)
+        return (labels[:, None] == others) & labelled, labelled
+    labelled = labels.any(1)[:, None] & others.any(2)
+    return (labels[:, None].bool() & others.bool()).any(2), labelled
+
+
 def label_similarity(labels: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Pairs that share a label, and pairs of which both items are labelled.
 

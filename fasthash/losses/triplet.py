@@ -1,7 +1,7 @@
 """Losses on triplets: an anchor nearer to its positive than to its negative.
 
 `triplet_ranking` and `graph_embedding` take outputs and places in them, as `fasthash.losses.tuples` draws these;
-`improved_triplet` takes the three outputs themselves, which may come from several networks.
+`triplet_hinge` and `improved_triplet` take the three outputs themselves, which may come from several networks.
 """
 
 from __future__ import annotations
@@ -102,6 +102,48 @@ def graph_embedding(h: Tensor, pairs: Tensor, *, margin: float, constants: Tenso
     return masked_mean(near + (margin - far.clamp(min=_FLOOR).sqrt()).clamp(min=0).square(), there) / 2
 
 
+def triplet_hinge(anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float = 5.0) -> Tensor:
+    """Mean of max(0, beta + d(a, p) - d(a, n)), d = squared distance.
+
+    Source: the teacher of SKDCH, Su, Gu, Ren, Fu and Zhao, "Semi-Supervised Knowledge Distillation for Cross-Modal
+    Hashing", TMM 2021, in the form of the authors' release.
+
+    Args:
+        anchor: outputs (T, K), floating.
+        positive: outputs (T, K).
+        negative: outputs (T, K).
+        margin: beta.
+
+    Returns:
+        The loss, a scalar in float32 or float64; 0 without a triplet.
+
+    Raises:
+        TypeError: outputs not floating.
+        ValueError: shapes or devices that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import triplet_hinge
+        >>> anchor, positive, negative = torch.tensor([[[0.9, 0.1]], [[0.8, 0.3]], [[0.2, 0.6]]])
+        >>> print(f"{triplet_hinge(anchor, positive, negative):.2f}")
+        4.31
+    """
+    a, p, n = _three("triplet_hinge", anchor, positive, negative)
+    near, far = ((a - x).square().sum(1) for x in (p, n))
+    return (margin + near - far).clamp(min=0).sum() / max(len(a), 1)
+
+
+def _three(function: str, anchor: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Checked outputs of one shape, in float32 at least."""
+    check_codes(function, anchor=anchor, positive=positive, negative=negative)
+    for name, x in {"positive": positive, "negative": negative}.items():
+        if x.shape != anchor.shape:
+            raise ValueError(
+                f"{function}: {name} must have the shape {tuple(anchor.shape)} of anchor, got {tuple(x.shape)}"
+            )
+    return at_least_float32(anchor), at_least_float32(positive), at_least_float32(negative)
+
+
 def improved_triplet(
     anchor: Tensor,
     positive: Tensor,
@@ -144,15 +186,9 @@ def improved_triplet(
         >>> print(f"{improved_triplet(anchor, positive, negative):.3f}")
         4.455
     """
-    check_codes("improved_triplet", anchor=anchor, positive=positive, negative=negative)
-    for name, x in {"positive": positive, "negative": negative}.items():
-        if x.shape != anchor.shape:
-            raise ValueError(
-                f"improved_triplet: {name} must have the shape {tuple(anchor.shape)} of anchor, got {tuple(x.shape)}"
-            )
+    a, p, n = _three("improved_triplet", anchor, positive, negative)
     if pull_form not in ("d - mu", "d + mu"):
         raise ValueError(f'improved_triplet: pull_form must be "d - mu" or "d + mu", got {pull_form!r}')
-    a, p, n = at_least_float32(anchor), at_least_float32(positive), at_least_float32(negative)
     near, far, across = ((x - y).square().sum(1) for x, y in ((a, p), (a, n), (p, n)))
     offset = -pull_margin if pull_form == "d - mu" else pull_margin
     terms = (margin + near - (far + across) / 2).clamp(min=0) + pull * (near + offset).clamp(min=0)

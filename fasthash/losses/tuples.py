@@ -6,10 +6,13 @@ All numbers come from the generator that is passed in, on the device of the mask
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from fasthash.losses._pairs import check_matrix
+from fasthash.losses.similarity import label_similarity
 
 
 def draw_columns(allowed: Tensor, *, draws: int | None = None, generator: torch.Generator | None = None) -> Tensor:
@@ -93,6 +96,107 @@ def draw_triplets(
     anchors = torch.arange(items, device=similarity.device)[None, :, None]
     triplets = torch.cat([anchors, drawn.gather(2, first.expand(2, items, 1))])[:, :, 0].T
     return triplets.masked_fill(~accepted.any(1, keepdim=True), -1)
+
+
+def draw_by_label(
+    labels: Tensor,
+    pool: Tensor,
+    *,
+    similar: bool,
+    draws: int = 1,
+    rows: int = 1024,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Items of a pool that share a label with each query, or that share none, uniform, with replacement.
+
+    Items of equal labels are counted together: memory is that of `rows` times the different labels of the pool, never
+    of queries times pool.
+
+    Args:
+        labels: of the queries: class ids (n,), -1 = unlabelled, or multi-hot (n, classes), all-zero rows = unlabelled.
+        pool: labels of the pool, (m,) or (m, classes), of the same kind.
+        similar: True = share a label, False = both are labelled and share none.
+        draws: how many a query.
+        rows: queries at a time.
+        generator: where the numbers come from.
+
+    Returns:
+        int64 (n, draws), places in the pool; -1 in rows that have none.
+
+    Raises:
+        TypeError, ValueError: as `label_similarity`; draws below 1.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import draw_by_label
+        >>> draw_by_label(torch.tensor([5, 7, -1]), torch.tensor([7, -1, 5]), similar=True, draws=2).tolist()
+        [[2, 2], [0, 0], [-1, -1]]
+    """
+    if draws < 1:
+        raise ValueError(f"draw_by_label: draws must be >= 1, got {draws}")
+    kinds, kind_of, sizes = pool.unique(dim=0, return_inverse=True, return_counts=True)
+    by_kind = kind_of.argsort(stable=True)
+    first = sizes.cumsum(0) - sizes
+    found = []
+    for block in labels.split(rows):
+        shared, known = label_similarity(block, kinds)
+        running = ((shared if similar else known & ~shared) * sizes).cumsum(1)
+        total = running[:, -1:] if len(kinds) else running.new_zeros(len(block), 1)
+        numbers = torch.rand((len(block), draws), generator=generator, device=labels.device, dtype=torch.float64)
+        # The r-th allowed item, from 1: of which kind it is, and which of that kind.
+        rank = torch.minimum((numbers * total).to(torch.int64), total - 1) + 1
+        kind = torch.searchsorted(running, rank).clamp(max=max(len(kinds) - 1, 0))
+        if not len(kinds):
+            found.append(torch.full_like(rank, -1))
+            continue
+        within = rank - 1 - (running.gather(1, kind) - sizes[kind])
+        place = by_kind[(first[kind] + within).clamp(0, len(pool) - 1)]
+        found.append(place.masked_fill(total == 0, -1))
+    return torch.cat(found) if found else torch.empty((0, draws), dtype=torch.int64, device=labels.device)
+
+
+def draw_across(
+    labels: Tensor,
+    queries: Tensor,
+    pools: Sequence[Tensor],
+    *,
+    draws: int = 1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Triplets across modalities: of each query and each other modality one item with a common label, one without.
+
+    The query itself is among its positives where the other modality has it. A modality that has no positive or no
+    negative for a query gives it neither.
+
+    Source: the triplets of SKDCH, Su, Gu, Ren, Fu and Zhao, TMM 2021, in the form of the authors' release; more than
+    two modalities are reconstructed.
+
+    Args:
+        labels: of all items, class ids (n,) or multi-hot (n, classes).
+        queries: int64 (q,), places of items that have the modality that asks.
+        pools: int64 (m,), for each other modality the places of the items that have it and may be drawn.
+        draws: triplets a query.
+        generator: where the numbers come from.
+
+    Returns:
+        int64 (q * draws, 1 + 2 * len(pools)): query, positives by modality, negatives by modality; -1 = none.
+
+    Raises:
+        TypeError, ValueError: as `draw_by_label`.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.losses import draw_across
+        >>> draw_across(torch.tensor([0, 1, 1]), torch.tensor([0, 2]), [torch.tensor([0, 1])]).tolist()
+        [[0, 0, 1], [2, 1, 0]]
+    """
+    drawn = torch.empty((2, len(pools), len(queries), draws), dtype=torch.int64, device=labels.device)
+    for m, pool in enumerate(pools):
+        for side, similar in enumerate((True, False)):
+            places = draw_by_label(labels[queries], labels[pool], similar=similar, draws=draws, generator=generator)
+            drawn[side, m] = pool[places.clamp(min=0)].masked_fill_(places < 0, -1) if len(pool) else -1
+    drawn.masked_fill_((drawn < 0).any(0), -1)
+    return torch.cat([queries.repeat_interleave(draws)[:, None], drawn.flatten(2).flatten(0, 1).T], 1)
 
 
 def draw_pairs(near: Tensor, far: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

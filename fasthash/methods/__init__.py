@@ -14,6 +14,7 @@ from fasthash.methods.pcah import PCAH
 from fasthash.methods.plan import Cursor, Plan, Repeat, Stage, walk
 from fasthash.methods.pts3h import PTS3H
 from fasthash.methods.registry import available, create, register
+from fasthash.methods.skdch import SKDCH
 from fasthash.methods.ssdh import SSDH
 from fasthash.methods.state import State
 from fasthash.methods.two_stream import SupervisedMethod, TwoStreamMethod
@@ -27,6 +28,7 @@ __all__ = [
     "MAH",
     "PCAH",
     "PTS3H",
+    "SKDCH",
     "SSDH",
     "Cursor",
     "DistillHash",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fasthash.data import ItemSpec, TrainingSet
 from fasthash.methods._options import check_count
 from fasthash.methods.plan import Plan
-from fasthash.networks import NetworkConfig
+from fasthash.networks import NetworkConfig, build_network
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class Method(ABC):
 
     def __post_init__(self) -> None:
         check_count(type(self).__name__, 1, bits=self.bits)
+
+    def hash_network(self, items: ItemSpec, *, pretrained: bool = True) -> nn.Module:
+        """The network that `network` describes, from which `modules` makes all others; see `build_network`."""
+        return build_network(self.network, items.shape, self.bits, pretrained=pretrained)
 
     @abstractmethod
     def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:

@@ -17,6 +17,7 @@ from fasthash.losses import (
     pair_consistency,
     pairwise_likelihood,
     point_consistency,
+    row_similarity,
 )
 from fasthash.methods._options import check_choice, check_count, check_range
 from fasthash.methods.dpsh import DPSH
@@ -186,7 +187,7 @@ class PTS3H(DPSH):
         if self.graph == "threshold":
             near &= distance <= similarity_thresholds(self.bits, self.near, self.far)[0]
         theirs = state.data.labels.to(rows.device)[rows.clamp(min=0)]
-        by_label, labelled = _share_label(batch.labels, theirs)
+        by_label, labelled = row_similarity(batch.labels, theirs)
         by_pair, paired = state.data.known_pairs(batch.index[:, None].expand_as(rows), rows.clamp(min=0))
         decided = (labelled | paired) & (rows >= 0)
         told = torch.where(paired, by_pair, by_label)
@@ -223,12 +224,3 @@ class PTS3H(DPSH):
         teacher = cast(EMATeacher, state.modules["teacher"])
         teacher.decay_max = self.ema_ramp if step < self.ramp * self.epochs * epoch_length else self.ema_max
         teacher.update(state.modules["student"], step)
-
-
-def _share_label(labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairs (B, k) that share a label, and pairs with two, of labels (B, ...) and of others (B, k, ...)."""
-    if labels.ndim == 1:
-        labelled = (labels >= 0)[:, None] & (others >= 0)
-        return (labels[:, None] == others) & labelled, labelled
-    labelled = labels.any(1)[:, None] & others.any(2)
-    return (labels[:, None].bool() & others.bool()).any(2), labelled

@@ -49,9 +49,19 @@ class State:
         It is the same on all processes, which must draw the same from it: for what a loss draws.
         """
         if name not in self.generators:
-            digest = hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=8).digest()
-            self.generators[name] = Generator(self.device).manual_seed(int.from_bytes(digest, "big") >> 1)
+            self.generators[name] = self._seeded(name)
         return self.generators[name]
+
+    def generator_at(self, name: str, cursor: Cursor) -> Generator:
+        """A fresh random stream, whose seed depends on the run's seed, the name and the cursor's path only.
+
+        For what a stage's `reads` draws: the same in a resumed run, other in each round of a `Repeat`.
+        """
+        return self._seeded("/".join([name, *map(str, cursor.path)]))
+
+    def _seeded(self, name: str) -> Generator:
+        digest = hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=8).digest()
+        return Generator(self.device).manual_seed(int.from_bytes(digest, "big") >> 1)
 
     def batch(self, index: Tensor, step: int | Cursor) -> Batch:
         """The items at these places, int64 (B,), labelled ones first; of each kind the share of this process.

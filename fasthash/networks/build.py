@@ -11,8 +11,10 @@ from torch import nn
 from fasthash.networks.backbones import SmallCNN, mlp_backbone
 from fasthash.networks.freezing import freeze, trainable_units
 from fasthash.networks.heads import (
+    ACTIVATIONS,
     RELAXATIONS,
     STRAIGHT_THROUGH,
+    Activation,
     HashNetwork,
     Relaxation,
     StraightThrough,
@@ -40,6 +42,7 @@ class NetworkConfig:
         dropout: after each layer ("mlp") or on the features (all others).
         head: "linear", or "mlp" with one hidden layer.
         hidden: units of that layer.
+        activation: of that layer, "relu" or "tanh".
         relaxation: of the logits: "tanh", "sigmoid" or "none".
         straight_through: hand the losses codes, with this gradient: "identity" or "clipped", see `relax`.
         weights: of the backbone: a local file (a state dict as .safetensors or of torch.save; for "mobilenet_v2" also
@@ -58,6 +61,7 @@ class NetworkConfig:
     dropout: float = 0.0
     head: Literal["linear", "mlp"] = "linear"
     hidden: int = 512
+    activation: Activation = "relu"
     relaxation: Relaxation = "tanh"
     straight_through: StraightThrough | None = None
     weights: str | None = None
@@ -72,7 +76,12 @@ class NetworkConfig:
                 f'NetworkConfig: backbone must be one of {_OWN}, "torchvision/NAME" or "timm/NAME", '
                 f"got {self.backbone!r}"
             )
-        choices = {"head": ("linear", "mlp"), "relaxation": RELAXATIONS, "straight_through": (None, *STRAIGHT_THROUGH)}
+        choices: dict[str, tuple[str | None, ...]] = {
+            "head": ("linear", "mlp"),
+            "activation": ACTIVATIONS,
+            "relaxation": RELAXATIONS,
+            "straight_through": (None, *STRAIGHT_THROUGH),
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"NetworkConfig: {name} must be one of {known}, got {getattr(self, name)!r}")
@@ -121,7 +130,11 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], bits: int, *, p
     """
     backbone = _build_backbone(config, shape, config.weights if pretrained else None)
     size = _feature_size(backbone, shape)
-    head = linear_head(size, bits) if config.head == "linear" else mlp_head(size, bits, hidden=config.hidden)
+    head = (
+        linear_head(size, bits)
+        if config.head == "linear"
+        else mlp_head(size, bits, hidden=config.hidden, activation=config.activation)
+    )
     network = HashNetwork(backbone, head, relaxation=config.relaxation, straight_through=config.straight_through)
     return freeze(network, config.trainable)
 

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 Relaxation: TypeAlias = Literal["tanh", "sigmoid", "none"]
 StraightThrough: TypeAlias = Literal["identity", "clipped"]
+Activation: TypeAlias = Literal["relu", "tanh"]
 RELAXATIONS: tuple[str, ...] = ("tanh", "sigmoid", "none")
+ACTIVATIONS: tuple[str, ...] = ("relu", "tanh")
 STRAIGHT_THROUGH: tuple[str, ...] = ("identity", "clipped")
 
 
@@ -18,9 +20,10 @@ def linear_head(features: int, bits: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(features, bits))
 
 
-def mlp_head(features: int, bits: int, *, hidden: int = 512) -> nn.Sequential:
-    """One hidden layer of rectified units, then a linear one: (n, features) -> logits (n, bits)."""
-    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, bits))
+def mlp_head(features: int, bits: int, *, hidden: int = 512, activation: Activation = "relu") -> nn.Sequential:
+    """One hidden layer of rectified ("relu") or "tanh" units, then a linear one: (n, features) -> logits (n, bits)."""
+    units = nn.Tanh() if activation == "tanh" else nn.ReLU()
+    return nn.Sequential(nn.Linear(features, hidden), units, nn.Linear(hidden, bits))
 
 
 def relax(z: Tensor, relaxation: Relaxation = "tanh", straight_through: StraightThrough | None = None) -> Tensor:

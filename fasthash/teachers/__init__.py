@@ -5,12 +5,14 @@ from fasthash.teachers.bank import CodeBank
 from fasthash.teachers.distil import distil_pairs, fit_calibration, neighbour_table
 from fasthash.teachers.ema import EMATeacher
 from fasthash.teachers.feature_graph import feature_knn_graph
-from fasthash.teachers.graph import knn_graph, pseudo_similarity, similarity_thresholds
+from fasthash.teachers.graph import knn_graph, knn_with_ties, pseudo_similarity, similarity_thresholds
 from fasthash.teachers.lists import far_window, near_count, near_far_lists, near_far_lists_of_codes
+from fasthash.teachers.modal_vote import modal_vote
 from fasthash.teachers.noisy_pairs import histogram_threshold, pair_distances, quantile_threshold
 from fasthash.teachers.pair_probability import class_pair_probability
 from fasthash.teachers.pseudo_labels import pseudo_label_candidates
 from fasthash.teachers.ramp import rampup_weight
+from fasthash.teachers.selector import selector_reward
 from fasthash.teachers.sign_planes import sign_planes, signs_at
 from fasthash.teachers.vote import vote
 
@@ -26,8 +28,10 @@ __all__ = [
     "fit_calibration",
     "histogram_threshold",
     "knn_graph",
+    "knn_with_ties",
     "label_accuracy",
     "list_accuracy",
+    "modal_vote",
     "near_count",
     "near_far_lists",
     "near_far_lists_of_codes",
@@ -38,6 +42,7 @@ __all__ = [
     "pseudo_similarity",
     "quantile_threshold",
     "rampup_weight",
+    "selector_reward",
     "sign_planes",
     "signs_at",
     "similarity_thresholds",

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from fasthash.ops import hamming_distance, hamming_topk, label_overlap, pack
+from fasthash.ops import hamming_distance, hamming_range, hamming_topk, label_overlap, pack
 
 
 def similarity_thresholds(bits: int, near: float = 0.15, far: float = 0.40) -> tuple[int, int]:
@@ -142,3 +142,45 @@ def knn_graph(codes: Tensor, k: int) -> Tensor:
     items = torch.arange(len(codes), device=codes.device)
     _, indices = hamming_topk(codes, codes, k, exclude=items)
     return indices
+
+
+def knn_with_ties(codes: Tensor, database: Tensor, k: int) -> Tensor:
+    """The k nearest codes of a database and all others as near as the k-th, by Hamming distance, then by lower index.
+
+    Unlike a list of k it never cuts items of one distance by the order of their indices. Short or skewed codes tie
+    often: call it for a block of rows at a time.
+
+    Args:
+        codes: packed codes, uint8 (q, bytes).
+        database: packed codes, uint8 (m, bytes).
+        k: neighbours, at least.
+
+    Returns:
+        int64 (q, w), w the longest list; -1 where a list is shorter.
+
+    Raises:
+        TypeError, ValueError: as `fasthash.ops.hamming_topk`.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.ops import pack
+        >>> from fasthash.teachers import knn_with_ties
+        >>> codes = pack(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0]]))
+        >>> knn_with_ties(codes, codes, 2).tolist()
+        [[0, 1, 2], [1, 0, -1], [2, 0, -1]]
+    """
+    # Of an empty database nothing is found, at whatever distance.
+    radii = hamming_topk(codes, database, min(k, max(len(database), 1)))[0][:, -1]
+    lists: list[tuple[Tensor, Tensor]] = []
+    for radius in radii.unique().tolist():
+        rows = (radii == radius).nonzero()[:, 0]
+        offsets, _, indices = hamming_range(codes[rows], database, radius)
+        # Each entry's row, and its place within the list of that row.
+        of = torch.repeat_interleave(torch.arange(len(rows), device=codes.device), offsets.diff())
+        places = torch.arange(len(indices), device=codes.device) - offsets[of]
+        lists.append((torch.stack([rows[of], places]), indices))
+    width = max((int(places[1].max()) + 1 for places, _ in lists if places.numel()), default=0)
+    found = torch.full((len(codes), width), -1, device=codes.device)
+    for (row, place), indices in lists:
+        found[row, place] = indices
+    return found

@@ -14,18 +14,19 @@ def vote(
     labels: Tensor,
     *,
     fallback: Tensor | None = None,
-    mode: Literal["majority", "per_class"] = "majority",
+    mode: Literal["majority", "per_class", "last"] = "majority",
     rows: int = 1024,
 ) -> tuple[Tensor, Tensor]:
     """The label that most labelled neighbours of an item have.
 
     "majority": the most frequent whole label (class id, or set of classes) among the labelled neighbours; among equals
     the one with the nearest supporter, then the lower label. "per_class": every class that at least half of the
-    labelled neighbours have; an all-zero row and share 0 if no class is that frequent. With several lists an item (one
-    a modality) their union votes, each neighbour once, as near as in its nearest list.
+    labelled neighbours have; an all-zero row and share 0 if no class is that frequent. "last": the label of the
+    labelled neighbour of the highest place, whatever the others have. With several lists an item (one a modality) their
+    union votes, each neighbour once, as near as in its nearest list.
 
     Source: SKDCH, Su, Gu, Ren, Fu and Zhao, "Semi-Supervised Knowledge Distillation for Cross-Modal Hashing", TMM 2021:
-    the vote as intended; the loop of the authors' release returns the last label. Rules for ties and for items without
+    the vote as intended; "last" is what the loop of the authors' release returns. Rules for ties and for items without
     a labelled neighbour, and "per_class", are reconstructed.
 
     Args:
@@ -38,7 +39,8 @@ def vote(
 
     Returns:
         labels (q,) or (q, classes) of the same dtype, and the share float32 (q,) of the labelled neighbours that agree:
-        with the whole label in "majority", on average with its classes in "per_class"; 0 without a labelled neighbour.
+        with the whole label in "majority" and "last", on average with its classes in "per_class"; 0 without a labelled
+        neighbour.
 
     Raises:
         TypeError: neighbours not int64.
@@ -58,8 +60,8 @@ def vote(
             raise TypeError(f"vote: neighbours must be torch.int64, got {places.dtype}")
         if places.ndim != 2 or len(places) != len(lists[0]):
             raise ValueError(f"vote: neighbours must have shape (q, k), each of one q, got {tuple(places.shape)}")
-    if mode not in ("majority", "per_class"):
-        raise ValueError(f'vote: mode must be "majority" or "per_class", got {mode!r}')
+    if mode not in ("majority", "per_class", "last"):
+        raise ValueError(f'vote: mode must be "majority", "per_class" or "last", got {mode!r}')
     if labels.ndim not in (1, 2) or (mode == "per_class" and labels.ndim == 1):
         wanted = "(n, classes)" if mode == "per_class" else "(n,) or (n, classes)"
         raise ValueError(f"vote: labels must have shape {wanted}, got {tuple(labels.shape)}")
@@ -75,6 +77,11 @@ def vote(
         if mode == "majority":
             winner, share = _majority(kind_of[members.clamp(min=0)], counts, rank, len(kinds))
             chosen = kinds[winner]
+        elif mode == "last":
+            last = members.masked_fill(~counts, 0).amax(1)
+            chosen = labels[last]
+            agree = kind_of[members.clamp(min=0)] == kind_of[last][:, None]
+            share = (agree & counts).sum(1) / votes.clamp(min=1)
         else:
             support = (labels[members.clamp(min=0)] != 0) & counts[:, :, None]
             each = support.sum(1) / votes.clamp(min=1)[:, None]

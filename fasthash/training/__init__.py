@@ -4,7 +4,7 @@ from fasthash.training.config import Config
 from fasthash.training.fit import fit
 from fasthash.training.hasher import Hasher, load
 from fasthash.training.progress import Bar, Lines, Progress, Silent, default_progress
-from fasthash.training.report import report_run
+from fasthash.training.report import report_directions, report_run
 from fasthash.training.run import Run
 from fasthash.training.validation import Validation
 
@@ -20,5 +20,6 @@ __all__ = [
     "default_progress",
     "fit",
     "load",
+    "report_directions",
     "report_run",
 ]

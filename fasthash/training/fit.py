@@ -11,7 +11,7 @@ from torch import nn
 
 from fasthash.data import TrainingSet
 from fasthash.methods import Cursor, Method, State, walk
-from fasthash.networks import build_network
+from fasthash.networks import ModalNetwork
 from fasthash.training.averaging import add_average, check_plan, taking_over
 from fasthash.training.checkpoint import latest_checkpoint, load_checkpoint
 from fasthash.training.config import Config
@@ -98,10 +98,12 @@ def fit(
     seed_everything(config.seed)
     fabric = launch(config)
     ranks = Ranks(fabric)
-    network = build_network(method.network, data.shape, method.bits) if network is None else network
+    network = method.hash_network(data.spec) if network is None else network
     modules = {name: module.to(fabric.device) for name, module in method.modules(network, data.spec).items()}
     for module in modules.values():
         ranks.share_first([*module.parameters(), *module.buffers()])
+    if validation is not None:
+        validation.check(method.encoder(modules))
     state = State(data, modules, config.seed, fabric.device, rank=ranks.rank, ranks=ranks.count)
     state.gather_rows = ranks.gather if ranks.count > 1 else None
     plan = method.plan(data, config.seed)
@@ -157,10 +159,19 @@ def fit(
 
 
 def _check_network(network: nn.Module, data: TrainingSet, bits: int) -> None:
-    with evaluating(network):
-        shape = tuple(network.cpu()(torch.zeros(1, *data.shape)).shape)
-    if shape != (1, bits):
-        raise ValueError(f"fit: network must turn one item into (1, {bits}), got {shape}")
+    branches = [(network, data.shape)]
+    if isinstance(network, ModalNetwork):
+        if network.names != tuple(name for name, _ in data.spec.modalities):
+            raise ValueError(
+                f"fit: network must have the modalities {[name for name, _ in data.spec.modalities]} of data, "
+                f"got {list(network.names)}"
+            )
+        branches = [(network.branch(name), shape) for name, shape in data.spec.modalities]
+    for branch, of_item in branches:
+        with evaluating(branch):
+            shape = tuple(branch.cpu()(torch.zeros(1, *of_item)).shape)
+        if shape != (1, bits):
+            raise ValueError(f"fit: network must turn one item into (1, {bits}), got {shape}")
 
 
 def _check_versions(before: Mapping[str, str], now: Mapping[str, str]) -> None:

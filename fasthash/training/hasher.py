@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fasthash.data import ItemSpec, Reading, Source, Standardisation, as_source
+from fasthash.data import ItemSpec, Modalities, Reading, Source, Standardisation, as_source, standardisation_of
 from fasthash.methods import Method
-from fasthash.networks import build_network
+from fasthash.networks import ModalNetwork
 from fasthash.ops import pack
 from fasthash.training.averaging import add_average, encoder_of
 from fasthash.training.checkpoint import BEST, latest_checkpoint, load_modules, load_tensors
@@ -35,6 +35,7 @@ class Hasher:
         of_length: what makes codes of other lengths, by length; parts of `network`.
         learnt: codes that training found for items themselves: their rows of the x that the training set was made from,
             int64 (n,), and the codes by length, int8 (n, length).
+        modalities: what makes the codes of each modality, by name, for a network of several.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Hasher:
         shape: tuple[int, ...] | None = None,
         of_length: Mapping[int, nn.Module] | None = None,
         learnt: tuple[Tensor, Mapping[int, Tensor]] | None = None,
+        modalities: Mapping[str, Hasher] | None = None,
     ) -> None:
         self.network = network.eval()
         self.bits = bits
@@ -123,6 +125,7 @@ class Hasher:
         if length is not None and length not in self._of_length:
             raise ValueError(f"Hasher.{function}: length must be one of {self.lengths}, got {length}")
         return self.bits if length is None else length
+        self.modalities = dict(modalities or {})
 
     def to(self, device: str | torch.device) -> Hasher:
         """Move the network."""
@@ -130,12 +133,14 @@ class Hasher:
         return self
 
     @overload
-    def encode(self, x: Source, *, length: int | None = ..., batch_size: int = ...) -> Tensor: ...
+    def encode(
+        self, x: Source, *, modality: str | None = ..., length: int | None = ..., batch_size: int = ...
+    ) -> Tensor: ...
     @overload
-    def encode(self, x: A, *, length: int | None = ..., batch_size: int = ...) -> A: ...
+    def encode(self, x: A, *, modality: str | None = ..., length: int | None = ..., batch_size: int = ...) -> A: ...
 
     @torch.no_grad()
-    def encode(self, x: Any, *, length: int | None = None, batch_size: int = 1024) -> Any:
+    def encode(self, x: Any, *, modality: str | None = None, length: int | None = None, batch_size: int = 1024) -> Any:
         """Packed codes of items.
 
         Items go to the network's device a batch at a time, and codes come back where the items are.
@@ -144,7 +149,8 @@ class Hasher:
             x: items (n, ...), a floating or uint8 tensor or array, also a mapped one, or a `data.Source`; only a batch
                 at a time is read. Arrays of the kind that training read, uint8 or floating, are read as there, with
                 its scale, offset and channels_last; others as `data.ArraySource` does: uint8 as value / 255, floats as
-                they are. A source is taken as it is.
+                they are. A source is taken as it is; of `data.Modalities` the one that is asked for, all rows.
+            modality: which one x is, for a network of several.
             length: of the codes, one of `lengths`; None = `bits`.
             batch_size: items at once.
 
@@ -153,9 +159,16 @@ class Hasher:
 
         Raises:
             TypeError: x of another kind or dtype.
-            ValueError: batch_size below 1, another length, items of another shape than `shape`, a network of another
+            ValueError: no modality, or an unknown one, for a network of several, or one for a network of a single
+                kind; another length, batch_size below 1, items of another shape than `shape`, a network of another
                 width than `bits`, or a source that is standardised in another way than the training items.
         """
+        if modality is not None or self.modalities:
+            if modality not in self.modalities:
+                known = ", ".join(map(repr, self.modalities)) or "None"
+                raise ValueError(f"Hasher.encode: modality must be one of {known}, got {modality!r}")
+            part = x.modality(modality) if isinstance(x, Modalities) else x
+            return self.modalities[modality].encode(part, length=length, batch_size=batch_size)
         kind = "source" if isinstance(x, Source) else str(getattr(x, "dtype", type(x).__name__)).split(".")[-1]
         if kind not in ("source", "uint8") and not (isinstance(x, Tensor | np.ndarray) and "float" in kind):
             raise TypeError(
@@ -221,22 +234,35 @@ def load(
     # A method of the caller's says itself what encodes.
     average = config["training"].get("ema") if method is None else None
     method = run.method() if method is None else method
-    items = ItemSpec(tuple(config["items"]["shape"]), config["items"]["classes"])
+    shapes = {name: tuple(shape) for name, shape in config["items"].get("modalities", ())}
+    items = ItemSpec(tuple(config["items"]["shape"]), config["items"]["classes"], tuple(shapes.items()))
     # Weights are drawn only to be overwritten: the caller's random numbers are left alone.
     with torch.random.fork_rng(devices=[]):
-        network = network or build_network(method.network, items.shape, method.bits, pretrained=False)
+        network = network or method.hash_network(items, pretrained=False)
         modules = method.modules(network, items)
     if average is not None:
         add_average(method, modules, average)
     load_modules(saved, modules, best=scored if which is None else which == "best")
-    reading = config.get("reading")
-    encoder = encoder_of(method, modules)
-    return Hasher(
-        encoder,
-        method.bits,
-        standardisation=run.standardisation(),
-        reading=None if reading is None else Reading(**reading),
-        shape=items.shape,
-        of_length={length: method.of_length(encoder, length) for length in method.code_lengths},
-        learnt=method.learnt_codes(load_tensors(saved)),
-    )
+    encoder, standardisation, reading = encoder_of(method, modules), run.standardisation(), config.get("reading")
+    if not isinstance(encoder, ModalNetwork):
+        return Hasher(
+            encoder,
+            method.bits,
+            standardisation=standardisation,
+            reading=None if reading is None or shapes else Reading(**reading),
+            shape=items.shape,
+            of_length={length: method.of_length(encoder, length) for length in method.code_lengths},
+            learnt=method.learnt_codes(load_tensors(saved)),
+        )
+    readings: dict[str, Any] = reading or {}
+    hashers = {
+        name: Hasher(
+            branch,
+            method.bits,
+            standardisation=standardisation_of(name, shapes, standardisation),
+            reading=None if readings.get(name) is None else Reading(**readings[name]),
+            shape=shapes[name],
+        )
+        for name, branch in encoder.items()
+    }
+    return Hasher(encoder, method.bits, standardisation=standardisation, modalities=hashers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from fasthash.evaluation import RetrievalReport, evaluate
+from fasthash.data import Modalities
+from fasthash.evaluation import DirectionReports, RetrievalReport, evaluate, evaluate_directions
 from fasthash.methods import Method
 from fasthash.training.checkpoint import flush
 from fasthash.training.hasher import load
@@ -87,6 +89,66 @@ def report_run(
     if importlib.util.find_spec("matplotlib"):
         _save_plots(report, run)
     return report
+
+
+def report_directions(
+    run: Run | str | os.PathLike[str],
+    *,
+    queries: Modalities,
+    database: Modalities,
+    query_labels: Any,
+    database_labels: Any,
+    which: Literal["best", "last"] | None = None,
+    method: Method | None = None,
+    network: nn.Module | None = None,
+    device: str | torch.device = "cpu",
+    batch_size: int = 1024,
+    **options: Any,
+) -> DirectionReports:
+    """The same for a network of several modalities: a report for each direction, such as "image->text".
+
+    An item is asked for and found in the modalities that it has. Writes codes/queries-NAME.safetensors and
+    codes/database-NAME.safetensors of those items in their order, report.json by direction, and report.md.
+
+    Args:
+        run: a run folder.
+        queries: items (q, ...).
+        database: items (n, ...), none of which is a query.
+        query_labels: (q,) class ids or (q, classes) multi-hot.
+        database_labels: (n,) or (n, classes).
+        which: see `load`, also for the next two.
+        method: to encode in another way.
+        network: one like the network that `fit` was given.
+        device: to encode on.
+        batch_size: items encoded at once.
+        **options: of `evaluation.evaluate`: k, radius, ties, ...
+
+    Returns:
+        The reports.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError: as `load`, `Hasher.encode` and `evaluate_directions` do.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    hasher = load(run, which=which, method=method, network=network).to(device)
+    sides: list[dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]] = []
+    # Ids tell queries and items apart: rows of the database, then those of the queries.
+    for items, labels, first in ((queries, query_labels, len(database)), (database, database_labels, 0)):
+        side = {}
+        for place, name in enumerate(items.names):
+            rows = items.present[:, place].nonzero()[:, 0]
+            codes = hasher.encode(items.modality(name).select(rows), modality=name, batch_size=batch_size)
+            side[name] = codes.cpu(), torch.as_tensor(labels).cpu()[rows], rows + first
+        sides.append(side)
+    reports = evaluate_directions(*sides, bits=hasher.bits, **options)
+    for kind, side in zip(("queries", "database"), sides, strict=True):
+        for name, (codes, _, _) in side.items():
+            run.save_codes(f"{kind}-{name}", codes, hasher.bits)
+    content = {direction: json.loads(reports[direction].to_json()) for direction in reports}
+    write_text(run.report_path, json.dumps(content, indent=2) + "\n")
+    parts = [f"# {direction}\n\n{reports[direction].to_markdown()}" for direction in reports]
+    write_text(run.report_path.with_suffix(".md"), "\n".join(parts))
+    return reports
 
 
 def _save_plots(report: RetrievalReport, run: Run) -> None:

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fasthash.data import Standardisation, TrainingSet
+from fasthash.data import Modalities, Source, Standardisation, TrainingSet
 from fasthash.methods import Method, create
 from fasthash.training.checkpoint import REST, flush, latest_checkpoint, load_tensors
 from fasthash.training.config import Config, found_accelerator
@@ -177,13 +177,20 @@ def describe(
             "unlabelled": data.unlabelled,
             "digest": data.digest(),
         },
-        "reading": None if data.source.reading is None else dataclasses.asdict(data.source.reading),
+        "reading": _reading(data.source),
         "validation": None if validation is None else validation.describe(),
         "training": {**training, "ranks": ranks},
         "versions": versions(),
     }
     plain: dict[str, Any] = json.loads(json.dumps(described))
     return plain
+
+
+def _reading(source: Source) -> dict[str, Any] | None:
+    """How arrays are read; of several modalities by name."""
+    if isinstance(source, Modalities):
+        return {name: _reading(source.modality(name)) for name in source.names}
+    return None if source.reading is None else dataclasses.asdict(source.reading)
 
 
 def find_run(config: Config, description: Mapping[str, Any], hint: str) -> Run:

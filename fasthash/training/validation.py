@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from fasthash.data import Reading, Split, Standardisation, as_source
+from fasthash.data import Modalities, Reading, Source, Split, Standardisation, as_source, standardisation_of
 from fasthash.evaluation import mean_average_precision
+from fasthash.networks import ModalNetwork
 from fasthash.training.encoding import encode_batches, evaluating
 
 
 @dataclass(frozen=True, eq=False)
 class Validation:
     """Items that score a run while it trains: mAP@all of the encoder's packed codes, expected over ties.
+
+    Of a network of several modalities (`data.Modalities`) it is the mean over all directions, such as image -> text; an
+    item takes part in those that it has.
 
     Never give it the queries of a test: what is chosen by a score is not measured by it.
 
@@ -73,23 +77,43 @@ class Validation:
         sides = {name: as_source(getattr(self, name), reading) for name in ("queries", "database")}
         return replace(self, **sides)
 
+    def check(self, network: nn.Module) -> None:
+        """Raise ValueError for a network of several modalities whose items have not got them."""
+        if isinstance(network, ModalNetwork):
+            for name in ("queries", "database"):
+                source = as_source(getattr(self, name))
+                if not isinstance(source, Modalities) or source.names != network.names:
+                    raise ValueError(
+                        f"Validation: {name} must be data.Modalities of {list(network.names)}, "
+                        f"got {list(source.names) if isinstance(source, Modalities) else 'items of one kind'}"
+                    )
+
     def score(self, network: nn.Module, bits: int, standardisation: Standardisation | None = None) -> float:
-        """mAP@all of a network's codes; its mode, its statistics and all random numbers stay as they are.
+        """mAP@all of a network's codes, or their mean over directions between modalities.
+
+        Mode and statistics of the network and all random numbers stay as they are.
 
         Args:
             network: the encoder.
             bits: its width.
             standardisation: of the training items, if they have one.
         """
-
-        def encode(x: Any) -> Tensor:
-            batches = encode_batches(network, as_source(x), bits, 1024, standardisation)
-            return torch.cat([codes.cpu() for _, codes in batches])
-
+        sides = [
+            (as_source(self.queries), torch.as_tensor(self.query_labels).cpu()),
+            (as_source(self.database), torch.as_tensor(self.database_labels).cpu()),
+        ]
         with evaluating(network):
-            queries, database = encode(self.queries), encode(self.database)
-        labels = (torch.as_tensor(self.query_labels).cpu(), torch.as_tensor(self.database_labels).cpu())
-        return float(mean_average_precision(queries, database, *labels, bits=bits))
+            if isinstance(network, ModalNetwork):
+                found = [_encode_modalities(network, side, bits, standardisation) for side, _ in sides]
+            else:
+                found = [{"": (_encode(network, side, bits, standardisation), slice(None))} for side, _ in sides]
+        scores = []
+        for a, (queries, asking) in found[0].items():
+            for b, (database, there) in found[1].items():
+                if a == "" or (a != b and len(queries) and len(database)):
+                    labels = (sides[0][1][asking], sides[1][1][there])
+                    scores.append(float(mean_average_precision(queries, database, *labels, bits=bits)))
+        return sum(scores) / max(len(scores), 1)
 
     def describe(self) -> dict[str, Any]:
         """Counts, and 16 bytes of BLAKE2b of items and labels: what a resumed run must find again."""
@@ -98,6 +122,26 @@ class Validation:
             digest.update(as_source(x).digest().encode())
             digest.update(torch.as_tensor(labels).cpu().contiguous().numpy().data)
         return {"queries": len(self.queries), "database": len(self.database), "digest": digest.hexdigest()}
+
+
+Coded: TypeAlias = tuple[Tensor, "Tensor | slice"]  # codes, and the rows of the items that have them
+
+
+def _encode(network: nn.Module, source: Source, bits: int, standardisation: Standardisation | None) -> Tensor:
+    parts = [codes.cpu() for _, codes in encode_batches(network, source, bits, 1024, standardisation)]
+    return torch.cat(parts) if parts else torch.empty((0, -(-bits // 8)), dtype=torch.uint8)
+
+
+def _encode_modalities(
+    network: ModalNetwork, source: Source, bits: int, standardisation: Standardisation | None
+) -> dict[str, Coded]:
+    assert isinstance(source, Modalities)
+    found: dict[str, Coded] = {}
+    for place, (name, branch) in enumerate(network.items()):
+        rows = source.present[:, place].nonzero()[:, 0]
+        own = standardisation_of(name, source.shapes, standardisation)
+        found[name] = _encode(branch, source.modality(name).select(rows), bits, own), rows
+    return found
 
 
 @dataclass

@@ -166,6 +166,33 @@ def test_ones_own_features(refused, tmp_path):
     assert "evaluate: --run: expected the items, labels and split that 'mine' was trained on" in said
 
 
+def test_items_in_several_modalities(refused, tmp_path):
+    generator = np.random.default_rng(0)
+    labels = np.arange(150) % 3
+    image, text = (generator.standard_normal((3, n))[labels] + generator.standard_normal((150, n)) for n in (12, 8))
+    np.savez(tmp_path / "pairs.npz", image=image, text=text, labels=labels)
+    items = ("--data", "features", "--root", "pairs.npz", "--items.modalities", "image", "text", "--standardise")
+    options = ("--labels", "30", "--validation", "9", "--bits", "8", "--network.hidden", "16", "--epochs", "2")
+    rounds = ("--adversarial-rounds", "1", "--refine-rounds", "1", "--out", "run")
+    result = run("train", "skdch", *items, *options, *rounds, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert list(report) == ["image->text", "text->image"]
+    assert "image->text" in result.stdout
+    again = run("evaluate", "--run", "run", folder=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert all(line in result.stdout for line in again.stdout.splitlines())
+    np.save(tmp_path / "text.npy", text)
+    encoding = ("encode", "--run", "run", "--input", "text.npy", "--out", "codes.npy")
+    assert run(*encoding, "--modality", "text", folder=tmp_path).returncode == 0
+    expected = training.load(tmp_path / "run").encode(text, modality="text")
+    assert np.array_equal(np.load(tmp_path / "codes.npy"), expected)
+    _, said = refused(*encoding)
+    assert "modality must be one of 'image', 'text', got None" in said
+    _, said = refused("evaluate", "--run", "run", "--json", "report.json")
+    assert "evaluate: --json: expected none with several modalities, got one" in said
+
+
 def test_ctrl_c_says_how_to_go_on(trained):
     folder, _ = trained
     arguments = ["train", "pts3h", *SMALL[:-1], "400", "--seed", "1", "--out", "runs/stopped", "--no-report"]

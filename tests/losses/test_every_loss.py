@@ -58,6 +58,9 @@ LOSSES = {
     ),
     "improved_triplet": lambda u, v, s, known: losses.improved_triplet(u, u.flip(1), v, margin=1.0),
     "improved_triplet d + mu": lambda u, v, s, known: losses.improved_triplet(u, v, u.flip(1), pull_form="d + mu"),
+    "triplet_hinge": lambda u, v, s, known: losses.triplet_hinge(u, u.flip(1), v, margin=1.0),
+    "partner_likelihood": lambda u, v, s, known: losses.partner_likelihood(u, v, ids(u) == 0),
+    "selection_error": lambda u, v, s, known: losses.selection_error(u, v.abs()),
     "classification squared": lambda u, v, s, known: losses.classification(u, ids(u), kind="squared"),
     "classification bce": lambda u, v, s, known: losses.classification(u, ids(u), kind="bce"),
     "classification softmax": lambda u, v, s, known: losses.classification(u, ids(u), kind="softmax"),
@@ -77,9 +80,21 @@ ALONE = {
     "group_consensus",
     "improved_triplet",
     "l1_quantization",
+    "partner_likelihood",
     "quantization",
+    "selection_error",
+    "triplet_hinge",
 }
-NO_LOSSES = {"LabelSets", "SimilarityBlock", "gram", "label_similarity", "pairs_in_blocks", "signs", "update_codes"}
+NO_LOSSES = {
+    "LabelSets",
+    "SimilarityBlock",
+    "gram",
+    "label_similarity",
+    "pairs_in_blocks",
+    "row_similarity",
+    "signs",
+    "update_codes",
+}
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 

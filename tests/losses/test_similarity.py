@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fasthash.losses import label_similarity
+from fasthash.losses import label_similarity, row_similarity
 
 
 def as_lists(*matrices):
@@ -70,3 +70,16 @@ def test_empty_sets():
 def test_errors_name_what_was_expected(error, arguments, message):
     with pytest.raises(error, match="label_similarity: .*" + message):
         label_similarity(*arguments)
+
+
+@pytest.mark.parametrize("multi_hot", [False, True])
+def test_others_of_each_row_are_as_in_the_matrix(multi_hot):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(-1, 3, (9,), generator=generator)
+    if multi_hot:
+        labels = (torch.rand(9, 4, generator=generator) < 0.3).long()
+    others = torch.randint(0, 9, (9, 5), generator=generator)
+    for rows, matrix in zip(row_similarity(labels, labels[others]), label_similarity(labels), strict=True):
+        assert torch.equal(rows, matrix.gather(1, others))
+    with pytest.raises(ValueError, match="row_similarity: others must have shape"):
+        row_similarity(labels, labels)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fasthash.losses import draw_columns, draw_pairs, draw_triplets, label_similarity
+from fasthash.losses import draw_across, draw_by_label, draw_columns, draw_pairs, draw_triplets, label_similarity
 
 
 def stream(seed=0):
@@ -89,3 +89,46 @@ def test_errors_name_the_argument():
         draw_triplets(mask, mask[:2])
     with pytest.raises(ValueError, match=r"draw_pairs: near and far must have shapes .* got \(3, 0\), \(3, 3\)"):
         draw_pairs(mask.long()[:, :0], mask.long())
+
+
+@pytest.mark.parametrize("multi_hot", [False, True])
+@pytest.mark.parametrize("similar", [True, False])
+@pytest.mark.parametrize("rows", [3, 1024])
+def test_draw_by_label_is_uniform_over_what_the_labels_allow(multi_hot, similar, rows):
+    generator = torch.Generator().manual_seed(0)
+    labels, pool = (torch.randint(-1, 3, (n,), generator=generator) for n in (8, 15))
+    if multi_hot:
+        labels, pool = ((torch.rand(len(x), 4, generator=generator) < 0.3).long() for x in (labels, pool))
+    similarity, known = label_similarity(labels, pool)
+    allowed = similarity if similar else known & ~similarity
+    drawn = draw_by_label(labels, pool, similar=similar, draws=4000, rows=rows, generator=generator)
+    for row, columns in zip(drawn, allowed, strict=True):
+        places = columns.nonzero()[:, 0].tolist()
+        if not places:
+            assert (row == -1).all()
+            continue
+        counts = torch.bincount(row, minlength=15)
+        assert counts.nonzero()[:, 0].tolist() == places
+        assert ((counts[places] / 4000 - 1 / len(places)).abs() < 0.05).all()
+
+
+def test_draw_by_label_of_nothing():
+    none, ids = torch.empty(0, dtype=torch.int64), torch.tensor([1, 2])
+    assert draw_by_label(ids, none, similar=True).tolist() == [[-1], [-1]]
+    assert draw_by_label(none, ids, similar=False, draws=3).shape == (0, 3)
+    with pytest.raises(ValueError, match="draw_by_label: draws must be >= 1, got 0"):
+        draw_by_label(ids, ids, similar=True, draws=0)
+
+
+def test_draw_across_names_items_of_each_modality_or_none():
+    labels = torch.tensor([0, 1, 0, 1, 2, 2])
+    pools = [torch.tensor([0, 1, 2, 3]), torch.tensor([4, 0]), torch.tensor([], dtype=torch.int64)]
+    table = draw_across(labels, torch.tensor([0, 3, 4]), pools, draws=50, generator=torch.Generator().manual_seed(0))
+    assert table[:, 0].tolist() == [0] * 50 + [3] * 50 + [4] * 50
+    found = [{tuple(row) for row in part[:, 1:].tolist()} for part in table.split(50)]
+    assert {(p, n) for p, _, _, n, _, _ in found[0]} == {(p, n) for p in (0, 2) for n in (1, 3)}
+    # Place 0 of the second modality is the query itself; class 1 has no item there, class 2 none in the first.
+    assert {(p, n) for _, p, _, _, n, _ in found[0]} == {(0, 4)}
+    assert {(p, n) for _, p, _, _, n, _ in found[1]} == {(-1, -1)}
+    assert {(p, n) for p, _, _, n, _, _ in found[2]} == {(-1, -1)}
+    assert (table[:, [3, 6]] == -1).all()

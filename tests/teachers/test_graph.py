@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from fasthash.losses import graph_contrastive, label_similarity, neighbour_consistency
-from fasthash.ops import pack, reference
-from fasthash.teachers import knn_graph, pseudo_similarity
+from fasthash.ops import hamming_distance, pack, reference
+from fasthash.teachers import knn_graph, knn_with_ties, pseudo_similarity
 
 
 def staircase(bits):
@@ -107,3 +107,15 @@ def test_nearest_neighbours_of_few_items():
     assert similarity.all()
     assert known.all()
     assert pseudo_similarity(staircase(2)[:0], 2, k=8)[0].shape == (0, 0)
+
+
+@pytest.mark.parametrize(("k", "items"), [(1, 40), (7, 40), (60, 40), (3, 0)])
+def test_lists_with_ties_hold_all_that_are_as_near_as_the_last(k, items):
+    codes = pack(torch.rand(40, 5, generator=torch.Generator().manual_seed(0)) < 0.5)
+    database = codes[:items]
+    found = knn_with_ties(codes, database, k)
+    for row, distances in zip(found.tolist(), hamming_distance(codes, database).tolist(), strict=True):
+        order = sorted(range(items), key=lambda j: (distances[j], j))
+        last = distances[order[min(k, items) - 1]] if items else -1
+        expected = [j for j in order if distances[j] <= last]
+        assert row == expected + [-1] * (len(row) - len(expected))

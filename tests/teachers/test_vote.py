@@ -98,8 +98,8 @@ def test_errors_name_the_argument():
         vote(lists.int(), labels)
     with pytest.raises(ValueError, match=r"vote: neighbours must have shape \(q, k\), each of one q, got \(1, 3\)"):
         vote([lists, lists[:1]], labels)
-    with pytest.raises(ValueError, match=r'vote: mode must be "majority" or "per_class", got \'last\''):
-        vote(lists, labels, mode="last")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r'vote: mode must be "majority", "per_class" or "last", got \'first\''):
+        vote(lists, labels, mode="first")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"vote: labels must have shape \(n, classes\), got \(4,\)"):
         vote(lists, labels, mode="per_class")
     with pytest.raises(ValueError, match=r"vote: fallback must have shape \(2,\), got \(3,\)"):

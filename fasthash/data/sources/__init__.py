@@ -6,12 +6,14 @@ A `Source` gives any of its items as float32, by number; a training set reads no
 from fasthash.data.sources.arrays import ArraySource, as_source
 from fasthash.data.sources.files import array_names, cache_folder, map_array
 from fasthash.data.sources.images import ImageFiles
+from fasthash.data.sources.modalities import Modalities, standardisation_of
 from fasthash.data.sources.source import Reading, Source, Standardisation
 from fasthash.data.sources.views import StoredViews
 
 __all__ = [
     "ArraySource",
     "ImageFiles",
+    "Modalities",
     "Reading",
     "Source",
     "Standardisation",
@@ -20,4 +22,5 @@ __all__ = [
     "as_source",
     "cache_folder",
     "map_array",
+    "standardisation_of",
 ]

@@ -1,0 +1,158 @@
+"""The same objects in several modalities, such as image and text; an object may lack some."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fasthash.data.sources.arrays import as_source
+from fasthash.data.sources.source import Source, Standardisation
+
+
+class Modalities(Source):
+    """Named sources, one a modality, whose rows belong to the same objects in the same order.
+
+    Read as one source, an item is all its modalities, flattened, side by side, with zeros for those that it lacks.
+    Methods across modalities read one at a time (`modality`), and never rows that are absent there.
+
+    Args:
+        sources: at least one, by name, all of equal length; tensors and arrays are read as `ArraySource` reads them.
+        present: by name, which objects have that modality, bool (n,); a modality that is not named is in all. What
+            stands in the rows of the others does not matter.
+
+    Attributes:
+        names: of the modalities, in order.
+        shapes: of one item in each.
+        present: bool (n, modalities).
+
+    Raises:
+        TypeError: a name that is no text, or `present` that is not boolean.
+        ValueError: no source, sources that differ in length or have several views, only some of which are
+            standardised, or `present` of another length or name.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.data import Modalities
+        >>> sources = {"image": torch.ones(3, 4), "text": torch.ones(3, 2)}
+        >>> pairs = Modalities(sources, present={"text": torch.tensor([True, False, True])})
+        >>> pairs.shapes, pairs.take(torch.tensor([1])).tolist()
+        ({'image': (4,), 'text': (2,)}, [[1.0, 1.0, 1.0, 1.0, 0.0, 0.0]])
+    """
+
+    def __init__(self, sources: Mapping[str, Any], present: Mapping[str, Any] | None = None) -> None:
+        self._sources = {name: as_source(x) for name, x in sources.items()}
+        present = {} if present is None else present
+        for name in (*sources, *present):
+            if not isinstance(name, str):
+                raise TypeError(f"Modalities: sources: expected names that are texts, got {name!r}")
+        lengths = {name: len(source) for name, source in self._sources.items()}
+        if not lengths or len(set(lengths.values())) > 1:
+            raise ValueError(f"Modalities: sources: expected at least one, all of equal length, got {lengths}")
+        if any(source.views > 1 or source.random for source in self._sources.values()):
+            raise ValueError("Modalities: sources: expected one plain view in each, got several or random ones")
+        if len({source.standardisation is None for source in self._sources.values()}) > 1:
+            raise ValueError("Modalities: sources: expected all or none standardised, got some")
+        if not set(present) <= set(lengths):
+            raise ValueError(f"Modalities: present: expected names of {list(lengths)}, got {list(present)}")
+        self.names = tuple(lengths)
+        self.shapes = {name: source.shape for name, source in self._sources.items()}
+        self.shape = (sum(math.prod(shape) for shape in self.shapes.values()),)
+        self.present = torch.ones(next(iter(lengths.values())), len(lengths), dtype=torch.bool)
+        for name, rows in present.items():
+            self.present[:, self.names.index(name)] = _mask(name, rows, len(self))
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def modality(self, name: str) -> Source:
+        """All objects in one modality; rows of those that lack it hold what they were given.
+
+        Raises:
+            ValueError: no modality of this name.
+        """
+        if name not in self._sources:
+            raise ValueError(f"Modalities: modality: expected one of {list(self.names)}, got {name!r}")
+        return self._sources[name]
+
+    def only(self, *names: str) -> Modalities:
+        """The same objects in these modalities: what a model of one pair of modalities is trained on."""
+        columns = [self.names.index(name) for name in names if name in self._sources]
+        return self._with({name: self.modality(name) for name in names}, self.present[:, columns])
+
+    def take(self, index: Tensor, *, view: int | Tensor = 0, seeds: Tensor | None = None) -> Tensor:
+        """See `Source.take`; on the CPU."""
+        there = self.present[index]
+        parts = [source.take(index).flatten(1).cpu() for source in self._sources.values()]
+        return torch.cat([part.masked_fill_(~there[:, m, None], 0) for m, part in enumerate(parts)], 1)
+
+    def select(self, rows: Any) -> Modalities:
+        """See `Source.select`."""
+        rows = torch.as_tensor(rows, dtype=torch.int64)
+        return self._with({name: source.select(rows) for name, source in self._sources.items()}, self.present[rows])
+
+    def standardised(self, rows: Any = None) -> Modalities:
+        """See `Source.standardised`; each modality by those of the rows that have it."""
+        chosen = torch.arange(len(self)) if rows is None else torch.as_tensor(rows, dtype=torch.int64)
+        sources = {
+            name: source.standardised(chosen[self.present[chosen, m]])
+            for m, (name, source) in enumerate(self._sources.items())
+        }
+        return self._with(sources, self.present)
+
+    @property
+    def standardisation(self) -> Standardisation | None:
+        """Of all modalities side by side, as `take` gives them; see `standardisation_of` for one of them."""
+        found = [source.standardisation for source in self._sources.values()]
+        if any(one is None for one in found):
+            return None
+        parts = [
+            [side.expand(shape).flatten() for side in (one.mean, one.deviation)]
+            for one, shape in zip(found, self.shapes.values(), strict=True)
+            if one is not None
+        ]
+        return Standardisation(*(torch.cat(side) for side in zip(*parts, strict=True)))
+
+    def digest(self, *, full: bool = False) -> str:
+        """Of names, digests of the sources in order, and presence."""
+        state = hashlib.blake2b(digest_size=16)
+        for name, source in self._sources.items():
+            state.update(f"{name}/{source.digest(full=full)}/".encode())
+        state.update(self.present.contiguous().numpy().data)
+        return state.hexdigest()
+
+    def _with(self, sources: Mapping[str, Source], present: Tensor) -> Modalities:
+        return Modalities(sources, {name: present[:, m] for m, name in enumerate(sources)})
+
+
+def standardisation_of(
+    modality: str, shapes: Mapping[str, tuple[int, ...]], together: Standardisation | None
+) -> Standardisation | None:
+    """The part of one modality of what `Modalities.standardisation` gave; None of None.
+
+    Args:
+        modality: its name.
+        shapes: of all modalities, in order.
+        together: of all, side by side.
+    """
+    if together is None:
+        return None
+    names = list(shapes)
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    place, shape = names.index(modality), shapes[modality]
+    mean, deviation = (side.split(sizes)[place].reshape(shape) for side in (together.mean, together.deviation))
+    return Standardisation(mean, deviation)
+
+
+def _mask(name: str, rows: Any, items: int) -> Tensor:
+    mask = rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
+    if mask.dtype != torch.bool:
+        raise TypeError(f"Modalities: present: expected bool for {name!r}, got {mask.dtype}")
+    if mask.shape != (items,):
+        raise ValueError(f"Modalities: present: expected ({items},) for {name!r}, got {tuple(mask.shape)}")
+    return mask.cpu()

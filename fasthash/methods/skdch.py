@@ -1,0 +1,388 @@
+"""SKDCH: a teacher across modalities labels the unlabelled items, and a student learns from all of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim import SGD, Optimizer
+
+from fasthash.data import Batch, ItemSpec, TrainingSet
+from fasthash.losses import draw_across, improved_triplet, partner_likelihood, triplet_hinge
+from fasthash.methods._options import check_bool, check_choice, check_count, check_range
+from fasthash.methods.across import Side, Turns, constant_outputs, having, outputs, sides_of
+from fasthash.methods.method import Method
+from fasthash.methods.plan import Cursor, Plan, Repeat, Stage
+from fasthash.methods.registry import register
+from fasthash.methods.selector import Selector
+from fasthash.methods.state import State
+from fasthash.networks import HashNetwork, ModalNetwork, NetworkConfig, build_modal_network
+from fasthash.teachers import modal_vote
+
+
+def _network() -> NetworkConfig:
+    return NetworkConfig("identity", head="mlp", hidden=8192, activation="tanh", relaxation="sigmoid")
+
+
+@register("skdch")
+@dataclass(frozen=True)
+class SKDCH(Method):
+    """Semi-supervised knowledge distillation for cross-modal hashing, of two modalities or more.
+
+    Su, Gu, Ren, Fu and Zhao, "Semi-Supervised Knowledge Distillation for Cross-Modal Hashing", TMM 2021, after the
+    authors' release where the paper's abstract is silent, with its slips mended (preset "released_code" has most of
+    them back). Items come as `data.Modalities`; each modality has a branch of its own, and an item that lacks one takes
+    no part there. Stages: "teacher", a triplet loss across modalities on labelled items; "selector" and "adversarial",
+    in which the teacher learns against a selector of hard items; "vote", pseudo-labels by the teacher's neighbour lists
+    in all modalities; "student", fresh weights on true and pseudo-labels as if all were true; "refine", the same with
+    the improved triplet. Plain SGD everywhere. Distances are squared, of outputs in (0, 1).
+
+    Attributes:
+        network: of each branch; a hidden layer of 8192 tanh units and a sigmoid, as released.
+        init: of its head: "released" = normal weights of deviation 0.1, cut at 2 deviations, which saturates wide
+            inputs; "fan_in" = torch's own.
+        beta: margin of the triplets; None = bits / 8, as in UGACH and UKD.
+        gamma: weight of the partner terms.
+        lam, mu: weight and margin of the pull on positives in the improved triplet.
+        omega: weight decay of all weights and biases: the gradient of omega / 2 times the sum of their squares.
+        partner_label: an item is the partner of its own query; False = never, as the release comes out.
+        positive_term: "d - mu", reconstructed, or "d + mu", as released, which never clips.
+        pairs: "turns" = each step moves on one ordered pair of modalities, all of an epoch's steps of one after those
+            of another, as released; "mean" = each on the mean of all pairs.
+        joint: distances of a query to its positives, and to its negatives, are summed over all other modalities, one
+            hinge a query modality (after MGAH); averaged over those that there are where items lack some.
+        batch_size: triplets a step.
+        triplets: a query in "teacher", "adversarial" and "student", half of whose negatives in "adversarial" are the
+            selector's, and `refine_triplets` in "refine".
+        epochs: of "teacher" and of "student".
+        lr, refine_lr: rates; `refine_lr` of "adversarial" and "refine".
+        adversarial: train against the selector.
+        adversarial_rounds, selector_epochs: rounds of that, and passes of the selector over its queries in each.
+        selector_queries: of one step of the selector; 1 as released.
+        selector_share: of all items of a modality, the candidates of a query.
+        selector_prob: what the reward is held against: the softmax over the two drawn items, "pair", or over all
+            "candidates".
+        selector_class_term: the selector has a class head, which learns from queries and from labelled picks (the
+            release reads the labels of unlabelled ones too, which nothing here can).
+        vote: rule of the pseudo-labels, see `teachers.vote`; "last" is what the released loop returns.
+        knn_k: length of a neighbour list; None = the mean class size, by the labelled items.
+        knn_pool: neighbours are looked for among "all" items or the "labelled" ones.
+        knn_space: "relaxed" outputs, or "binary" = packed codes, whose ties are never cut.
+        distil: False = the teacher alone.
+        refine_rounds: passes over new triplets in "refine".
+        encode_with: whose codes count after training; None = the student's where there is one.
+
+    Raises:
+        TypeError: an option of the wrong kind.
+        ValueError: an unknown choice, or a number out of range.
+
+    Example:
+        >>> from fasthash import methods
+        >>> method = methods.create("skdch", bits=32, network={"hidden": 256}, epochs=60)
+    """
+
+    bits: int = 64
+    network: NetworkConfig = field(default_factory=_network)
+    init: Literal["released", "fan_in"] = "released"
+    beta: float | None = 5.0
+    gamma: float = 0.1
+    lam: float = 0.02
+    mu: float = 0.1
+    omega: float = 0.01
+    partner_label: bool = True
+    positive_term: Literal["d - mu", "d + mu"] = "d - mu"
+    pairs: Literal["turns", "mean"] = "turns"
+    joint: bool = False
+    batch_size: int = 256
+    triplets: int = 4
+    epochs: int = 1000
+    lr: float = 0.01
+    refine_lr: float = 1e-4
+    adversarial: bool = True
+    adversarial_rounds: int = 30
+    selector_epochs: int = 2
+    selector_queries: int = 1
+    selector_share: float = 0.05
+    selector_prob: Literal["pair", "candidates"] = "pair"
+    selector_class_term: bool = True
+    vote: Literal["majority", "per_class", "last"] = "majority"
+    knn_k: int | None = None
+    knn_pool: Literal["all", "labelled"] = "all"
+    knn_space: Literal["relaxed", "binary"] = "relaxed"
+    distil: bool = True
+    refine_rounds: int = 1000
+    refine_triplets: int = 2
+    encode_with: Literal["student", "teacher"] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("SKDCH", ("released", "fan_in"), init=self.init)
+        check_choice("SKDCH", ("d - mu", "d + mu"), positive_term=self.positive_term)
+        check_choice("SKDCH", ("turns", "mean"), pairs=self.pairs)
+        check_choice("SKDCH", ("pair", "candidates"), selector_prob=self.selector_prob)
+        check_choice("SKDCH", ("majority", "per_class", "last"), vote=self.vote)
+        check_choice("SKDCH", ("all", "labelled"), knn_pool=self.knn_pool)
+        check_choice("SKDCH", ("relaxed", "binary"), knn_space=self.knn_space)
+        known = ("student", "teacher", None) if self.distil else ("teacher", None)
+        check_choice("SKDCH", known, encode_with=self.encode_with)
+        check_range("SKDCH", "(0, inf)", beta=self.beta, lr=self.lr, refine_lr=self.refine_lr)
+        check_range("SKDCH", "[0, inf)", gamma=self.gamma, lam=self.lam, mu=self.mu, omega=self.omega)
+        check_range("SKDCH", "(0, 1]", selector_share=self.selector_share)
+        check_count("SKDCH", 1, batch_size=self.batch_size, triplets=self.triplets, epochs=self.epochs)
+        check_count("SKDCH", 1, selector_epochs=self.selector_epochs, selector_queries=self.selector_queries)
+        check_count("SKDCH", 1, knn_k=self.knn_k, refine_triplets=self.refine_triplets)
+        check_count("SKDCH", 0, adversarial_rounds=self.adversarial_rounds, refine_rounds=self.refine_rounds)
+        check_bool("SKDCH", partner_label=self.partner_label, joint=self.joint, adversarial=self.adversarial)
+        check_bool("SKDCH", selector_class_term=self.selector_class_term, distil=self.distil)
+        if self.network.relaxation != "sigmoid":
+            raise ValueError(f'SKDCH: network.relaxation must be "sigmoid", got {self.network.relaxation!r}')
+
+    def hash_network(self, items: ItemSpec, *, pretrained: bool = True) -> ModalNetwork:
+        """A branch for each modality.
+
+        Raises:
+            ValueError: items of one kind, or of a single modality.
+        """
+        if len(items.modalities) < 2:
+            raise ValueError(f"SKDCH: data must be data.Modalities of two or more, got {len(items.modalities)}")
+        return build_modal_network(self.network, dict(items.modalities), self.bits, pretrained=pretrained)
+
+    def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:
+        """Teacher, selector with its class heads, and student; the heads of each are drawn anew.
+
+        Raises:
+            TypeError: a network that is no `ModalNetwork`.
+        """
+        if not isinstance(network, ModalNetwork):
+            raise TypeError(f"SKDCH: network must be a ModalNetwork, got {type(network).__name__}")
+        modules: dict[str, nn.Module] = {"teacher": copy.deepcopy(network) if self.distil else network}
+        if self.adversarial:
+            modules["selector"] = copy.deepcopy(network)
+            if self.selector_class_term and items.classes:
+                sizes = [_hidden_size(branch) for _, branch in network.items()]
+                modules["classes"] = nn.ModuleList(nn.Linear(size, items.classes) for size in sizes)
+        if self.distil:
+            modules["student"] = network
+        for module in modules.values():
+            heads = [branch.head for _, branch in module.items()] if isinstance(module, ModalNetwork) else [module]
+            for layer in (layer for head in heads for layer in head.modules()):
+                if isinstance(layer, nn.Linear):
+                    self._draw_weights(layer)
+        return modules
+
+    def _draw_weights(self, layer: nn.Linear) -> None:
+        layer.reset_parameters()
+        if self.init == "released":
+            nn.init.trunc_normal_(layer.weight, std=0.1, a=-0.2, b=0.2)
+            nn.init.zeros_(layer.bias)
+
+    def encoder(self, modules: dict[str, nn.Module]) -> nn.Module:
+        """The network that `encode_with` names."""
+        return modules[self.encode_with or ("student" if self.distil else "teacher")]
+
+    @property
+    def margin(self) -> float:
+        """`beta`, or its rule."""
+        return self.bits / 8 if self.beta is None else self.beta
+
+    @property
+    def selector(self) -> Selector:
+        """What draws hard items, with the options of the method."""
+        return Selector(self.margin, self.selector_share, self.selector_prob)
+
+    def plan(self, data: TrainingSet, seed: int) -> Plan:
+        """The stages of the class docstring.
+
+        Raises:
+            ValueError: items that are not in several modalities, pairs in place of labels, or no labelled items in two
+                modalities.
+        """
+        if data.present is None or data.pairs is not None:
+            raise ValueError("SKDCH: data must be data.Modalities with labels, got items of one kind, or pairs")
+        if not sides_of(data, joint=False, among=data.is_labelled):
+            raise ValueError("SKDCH: data must have labelled items in two modalities or more, got none")
+        plan: list[Stage | Repeat] = [self._triplet_stage(data, "teacher", seed)]
+        if self.adversarial and self.adversarial_rounds:
+            rounds = [self._selector_stage(data, seed), self._triplet_stage(data, "adversarial", seed)]
+            plan.append(Repeat(rounds, self.adversarial_rounds))
+        if self.distil:
+            plan += [Stage("vote", run=self.vote_labels), self._triplet_stage(data, "student", seed)]
+            if self.refine_rounds:
+                plan.append(Repeat([self._triplet_stage(data, "refine", seed)], self.refine_rounds))
+        return plan
+
+    def _triplet_stage(self, data: TrainingSet, name: str, seed: int) -> Stage:
+        """A stage of triplets, which are drawn anew wherever the plan comes to it."""
+        fine, improved = name in ("adversarial", "refine"), name == "refine"
+        module = "teacher" if name in ("teacher", "adversarial") else "student"
+        among = data.is_labelled if module == "teacher" else torch.ones(len(data), dtype=torch.bool)
+        sides = sides_of(data, joint=self.joint, among=among)
+        draws = self.refine_triplets if improved else self.triplets
+        turns = Turns(
+            [draws * int((among & having(data, side.query)).sum()) for side in sides],
+            batch_size=self.batch_size,
+            together=self.pairs == "mean",
+            seed=seed,
+        )
+
+        def reads(state: State, cursor: Cursor) -> Iterator[Batch]:
+            generator = state.generator_at(name, cursor)
+            labels = (state.tensors["labels"] if module == "student" else data.labels).to(state.device)
+            tables = [self._triplets(state, side, labels, among, draws, generator) for side in sides]
+            if name == "adversarial":
+                for side, table in zip(sides, tables, strict=True):
+                    self.selector.put_negatives(state, side, table, self.triplets, generator)
+            return turns.batches(cursor, tables, labels)
+
+        def step(state: State, batch: Batch, cursor: Cursor) -> dict[str, Tensor]:
+            parts = batch.index.split(self.batch_size)
+            read = [sides[table] for table in turns.tables(cursor.step)]
+            terms = [
+                self.losses(state, module, side, places, improved=improved)
+                for side, places in zip(read, parts, strict=True)
+            ]
+            # A pair of modalities without a triplet in the batch is left out of the mean.
+            counted = [term for term in terms if term] or [self._nothing(state, module, read[0], parts[0])]
+            return {key: torch.stack([term[key] for term in counted]).mean() for key in counted[0]}
+
+        return Stage(
+            name,
+            length=turns.length * (1 if fine else self.epochs),
+            reads=reads,
+            step=step,
+            optimisers={module: self._teacher_optimiser if module == "teacher" else self._student_optimiser},
+            rate=lambda cursor: self.refine_lr / self.lr if fine else 1.0,
+        )
+
+    def _teacher_optimiser(self, state: State) -> Optimizer:
+        return self._sgd(state.modules["teacher"])
+
+    def _student_optimiser(self, state: State) -> Optimizer:
+        return self._sgd(state.modules["student"])
+
+    def _selector_optimiser(self, state: State) -> Optimizer:
+        return self._sgd(*(state.modules[name] for name in ("selector", "classes") if name in state.modules))
+
+    def _sgd(self, *modules: nn.Module) -> Optimizer:
+        # `OptimiserConfig` decays weights only, the release biases too; branches without a gradient are not decayed.
+        moved = [p for module in modules for p in module.parameters() if p.requires_grad]
+        return SGD(moved, lr=self.lr, weight_decay=self.omega)
+
+    def _triplets(
+        self, state: State, side: Side, labels: Tensor, among: Tensor, draws: int, generator: Generator
+    ) -> Tensor:
+        """Triplets of the items `among`, bool (n,), as `losses.draw_across` gives them."""
+        names = (side.query, *side.others)
+        queries, *pools = ((among & having(state.data, name)).nonzero()[:, 0].to(state.device) for name in names)
+        return draw_across(labels, queries, pools, draws=draws, generator=generator)
+
+    def losses(
+        self, state: State, module: str, side: Side, places: Tensor, *, improved: bool = False
+    ) -> dict[str, Tensor]:
+        """The weighted terms of triplets, by name; none without a triplet.
+
+        Args:
+            state: of the run.
+            module: the network that learns.
+            side: whose triplets they are.
+            places: int64 (T, 1 + 2 others), as `losses.draw_across` gives them; what is -1 is not read.
+            improved: the improved triplet loss.
+        """
+        there = (places[:, 1:] >= 0).any(1)
+        if not there.any():
+            return {}
+        queries, drawn = places[there, 0], places[there, 1:].unflatten(1, (2, -1))
+        valid = drawn[:, 0] >= 0
+        with state.drawing_from(module):
+            anchor = outputs(state, module, side.query, queries)
+            others = anchor.new_zeros(2, *valid.shape, self.bits)
+            for m, name in enumerate(side.others):
+                rows = valid[:, m].nonzero()[:, 0]
+                if len(rows):
+                    found = outputs(state, module, name, drawn[rows, :, m].T.flatten())
+                    others[:, rows, m] = found.unflatten(0, (2, -1)).to(others.dtype)
+        losses = {"triplet": self._triplet_term(state, anchor, others, valid, improved)}
+        if self.gamma:
+            query = anchor[:, None].expand(-1, len(side.others), -1)[valid]
+            own = [(queries[:, None] == places)[valid] & self.partner_label for places in drawn.unbind(1)]
+            terms = [partner_likelihood(query, x[valid], y) for x, y in zip(others, own, strict=True)]
+            losses["partner"] = self.gamma * (terms[0] + terms[1])
+        return losses
+
+    def _triplet_term(self, state: State, anchor: Tensor, others: Tensor, valid: Tensor, improved: bool) -> Tensor:
+        """Of anchors (T, bits), positives and negatives (2, T, others, bits), and which there are, bool (T, others)."""
+        assert state.data.present is not None
+        scale = valid.to(anchor.dtype)
+        if not state.data.present.all():
+            scale = scale / valid.sum(1, keepdim=True).sqrt()
+        # Squared distances add up over outputs that stand side by side; the scale makes a mean of the sum.
+        a, p, n = ((x * scale[:, :, None]).flatten(1) for x in (anchor[:, None], others[0], others[1]))
+        if not improved:
+            return triplet_hinge(a, p, n, margin=self.margin)
+        pull = {"pull": self.lam, "pull_margin": self.mu}
+        return improved_triplet(a, p, n, margin=self.margin, pull_form=self.positive_term, **pull)
+
+    def _nothing(self, state: State, module: str, side: Side, places: Tensor) -> dict[str, Tensor]:
+        """A loss of 0 that back-propagates."""
+        return {"triplet": 0 * outputs(state, module, side.query, places[:1, 0]).sum()}
+
+    def vote_labels(self, state: State, cursor: Cursor) -> None:
+        """Label all items by the teacher: the state's "labels" (n,) or (n, classes), and of unlabelled ones "share"."""
+        data = state.data
+        assert data.present is not None
+        codes = []
+        for name, _ in data.spec.modalities:
+            rows = having(data, name).nonzero()[:, 0]
+            h = torch.zeros(len(data), self.bits, device=state.device)
+            h[rows.to(state.device)] = constant_outputs(state, "teacher", name, rows)
+            codes.append(h)
+        labels = data.labels.to(state.device)
+        pseudo, share = modal_vote(
+            codes,
+            data.present.to(state.device),
+            labels,
+            self.neighbours(data),
+            pool=self.knn_pool,
+            space=self.knn_space,
+            mode=self.vote,
+        )
+        labels = labels.clone()
+        labels[~data.is_labelled.to(state.device)] = pseudo
+        state.tensors |= {"labels": labels, "share": share}
+
+    def neighbours(self, data: TrainingSet) -> int:
+        """`knn_k`, or the mean size of a class if unlabelled items have as many labels as labelled ones."""
+        if self.knn_k is not None:
+            return self.knn_k
+        labels = data.labels[data.is_labelled]
+        each = 1.0 if labels.ndim == 1 else float(labels.sum(1, dtype=torch.float64).mean())
+        classes = len(labels.unique()) if labels.ndim == 1 else int(labels.any(0).sum())
+        return max(1, round(len(data) * each / classes))
+
+    def _selector_stage(self, data: TrainingSet, seed: int) -> Stage:
+        """Passes of the selector over the labelled queries of every ordered pair of modalities."""
+        sides = sides_of(data, joint=False, among=data.is_labelled)
+        queries = [(data.is_labelled & having(data, side.query)).nonzero() for side in sides]
+        size = self.selector_queries
+        turns = Turns([len(places) for places in queries], batch_size=size, together=False, seed=seed)
+
+        def step(state: State, batch: Batch, cursor: Cursor) -> dict[str, Tensor]:
+            (table,) = turns.tables(cursor.step)
+            return self.selector.losses(state, sides[table], batch.index[:, 0])
+
+        return Stage(
+            "selector",
+            length=self.selector_epochs * turns.length,
+            reads=lambda state, cursor: turns.batches(cursor, queries, data.labels),
+            step=step,
+            optimisers={"selector": self._selector_optimiser},
+        )
+
+
+def _hidden_size(branch: HashNetwork) -> int:
+    """Inputs of the last layer of the head."""
+    return cast(nn.Linear, cast(nn.Sequential, branch.head)[-1]).in_features
