@@ -43,16 +43,13 @@ def run(
                 raise ValueError(f"encode: --{name}: expected a --run beside it, got {value} alone")
         if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating):
             raise ValueError(f"encode: --input: expected floats (n, bits), got {x.dtype} of shape {x.shape}")
-        bits: int = x.shape[1]
-        encode: Callable[[Any], Any] = pack
+        bits, encode = x.shape[1], pack
     else:
         from fasthash import training
 
         hasher = training.load(run, which=which).to(training.Run(run).accelerator())
-        bits, encode = (
-            hasher.bits if length is None else length,
-            partial(hasher.encode, modality=modality, length=length),
-        )
+        bits = hasher.bits if length is None else length
+        encode = partial(hasher.encode, modality=modality, length=length)
     header = (_npy if target.suffix == ".npy" else _safetensors)(len(x), -(-bits // 8), bits)
     with replacing(target) as file:
         file.write(header)

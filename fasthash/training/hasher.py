@@ -57,6 +57,7 @@ class Hasher:
         self.shape = shape
         self._of_length = {bits: network, **(of_length or {})}
         self._learnt = learnt
+        self.modalities = dict(modalities or {})
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -125,7 +126,6 @@ class Hasher:
         if length is not None and length not in self._of_length:
             raise ValueError(f"Hasher.{function}: length must be one of {self.lengths}, got {length}")
         return self.bits if length is None else length
-        self.modalities = dict(modalities or {})
 
     def to(self, device: str | torch.device) -> Hasher:
         """Move the network."""
