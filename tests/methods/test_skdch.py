@@ -313,7 +313,7 @@ def test_hidden_labels_change_nothing(multi_hot, tmp_path):
     assert same_weights(*runs)
 
 
-@pytest.mark.parametrize("options", [{}, {"joint": True}, {"pairs": "mean"}, {"knn_space": "binary", "vote": "last"}])
+@pytest.mark.parametrize("options", [{"joint": True}, {"pairs": "mean", "knn_space": "binary", "vote": "last"}])
 def test_three_modalities_one_of_which_is_often_missing(options, tmp_path):
     names = ("image", "text", "sound")
     data = items(names, missing=True)
@@ -377,10 +377,12 @@ def test_options_are_checked_when_the_method_is_made(options, message):
         skdch(**options)
 
 
-def test_data_of_one_kind_are_refused(tmp_path):
+def test_data_that_do_not_fit_are_refused(tmp_path):
     one = TrainingSet(torch.randn(20, 5), torch.arange(20) % 2, range(5), range(5, 20))
     with pytest.raises(ValueError, match=r"SKDCH: data must be data\.Modalities of two or more, got 0"):
         trained(tmp_path, "run", skdch(), one)
+    with pytest.raises(ValueError, match='vote must be "majority" or "last" with class ids, got "per_class"'):
+        trained(tmp_path, "run", skdch(vote="per_class"), items())
     assert not (tmp_path / "run").exists()
 
 
