@@ -5,7 +5,7 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc cmake -type f)
 
-.PHONY: demo test soak test-asan test-neon neon-tools test-cuda-asan lint format bench bench-gpu clean help
+.PHONY: demo test soak test-asan test-neon neon-tools test-cuda-asan test-gpu gpu-sanitize cuda-archs lint format bench bench-gpu clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on real digits, search, report (about five minutes, most of it the install)"
@@ -14,6 +14,9 @@ help:
 	@echo "make test-asan  replays the op cases against the CPU kernels under AddressSanitizer"
 	@echo "make test-neon  the same for the NEON kernels, cross-compiled and emulated"
 	@echo "make test-cuda-asan  runs the tests of the emulated CUDA kernels under AddressSanitizer"
+	@echo "make test-gpu      the CUDA kernels on the GPU of this machine, against the CPU"
+	@echo "make gpu-sanitize  the same on small inputs under compute-sanitizer, where that works"
+	@echo "make cuda-archs    compiles the CUDA kernels for every architecture, prints registers, fails on spills"
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make format  put Python and C++ sources into shape"
 	@echo "make bench   this machine's ceilings, and fasthash beside FAISS and others (about 20 minutes)"
@@ -63,6 +66,15 @@ test-cuda-asan: $(VENV)/test.stamp
 		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m pytest tests/emulation
 
+test-gpu: $(VENV)/test.stamp
+	$(BIN)/python -m pytest tests/gpu
+
+gpu-sanitize: $(VENV)/test.stamp
+	$(BIN)/python tests/gpu/sanitize.py
+
+cuda-archs:
+	$(PYTHON) cmake/cuda_archs.py
+
 build/cases.bin: $(VENV)/test.stamp $(wildcard tests/*_cases.py) fasthash/ops/reference.py
 	mkdir -p build
 	$(BIN)/python tests/native_cases.py $@
@@ -71,12 +83,12 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'benchmarks/*.cpp')
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'benchmarks/*.cpp' 'benchmarks/*.cu')
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'benchmarks/*.cpp')
+	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'benchmarks/*.cpp' 'benchmarks/*.cu')
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/peers.py

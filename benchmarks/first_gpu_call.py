@@ -2,7 +2,7 @@
 
     python benchmarks/first_gpu_call.py [--minutes 9] [--results FOLDER]
 
-For a machine that is lent for a short time, possibly without a network: it uses the Python that runs it and what is
+For a machine that one has for a short time, possibly without a network: it uses the Python that runs it and what is
 installed there, never asks a registry where the build tools are at hand, and ends within its minutes whatever happens.
 Each step has a share of them at most, and what is left goes to the benchmark. A failed build ends the run, failed tests
 do not: the benchmark compares all results itself. Logs, gpu.json and gpu.png are written to the folder.
@@ -46,6 +46,18 @@ def build_command() -> list[str]:
     return command
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """With all that it started: build tools put theirs into process groups of their own, but all are one session."""
+    os.killpg(process.pid, signal.SIGKILL)
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(entry.name)) == process.pid:
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+    process.wait()
+
+
 def run(step: Step, folder: Path) -> str:
     """Runs a step with everything it starts; "ok", or what went wrong. Its output is in a log, its end is shown."""
     log = folder / f"{step.name}.log"
@@ -58,8 +70,7 @@ def run(step: Step, folder: Path) -> str:
             code = process.wait(timeout=max(0.0, step.seconds))
             outcome = "ok" if code == 0 else f"exit status {code}"
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            kill(process)
             outcome = f"stopped after {step.seconds:.0f} s"
     lines = log.read_text(errors="replace").splitlines()
     print(f"\n== {step.name}: {outcome}, {time.monotonic() - start:.0f} s ({log})")
@@ -69,10 +80,10 @@ def run(step: Step, folder: Path) -> str:
 
 def steps(seconds: float, folder: Path) -> list[Step]:
     """Of a whole run. The benchmark comes last and may take what is left."""
-    found = [Step("build", build_command(), 0.4 * seconds, needed=True)]
+    found = [Step("build", build_command(), 0.6 * seconds, needed=True)]
     if (TOP / "tests" / "gpu").is_dir():
         tests = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/gpu"]
-        found.append(Step("tests", tests, 0.3 * seconds))
+        found.append(Step("tests", tests, 0.25 * seconds))
     benchmark = [sys.executable, str(HERE / "gpu.py"), "--quick", "--groups", *GROUPS, "--results"]
     return [*found, Step("benchmark", [*benchmark, str(folder)], seconds)]
 

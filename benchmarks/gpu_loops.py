@@ -24,6 +24,8 @@ SOURCES = HERE.parent / "csrc"
 THREADS, CHAINS, UNROLL, BINS = 256, 8, 8, 1025
 PER_ROUND = CHAINS * UNROLL
 
+GROUPED = {f"b1 wgmma n{columns}": columns for columns in (64, 128, 256)}  # products of a warpgroup
+
 # What an instruction is called in machine code. One of three inputs counts as one.
 INSTRUCTIONS = {
     "popcount": ("POPC",),
@@ -31,10 +33,13 @@ INSTRUCTIONS = {
     "add": ("IADD3", "IADD", "VIADD", "IMAD.IADD"),
     "float add": ("FADD",),
     "compare": ("ISETP",),
+    "max": ("VIMNMX", "IMNMX"),
+    "max of three": ("VIMNMX3",),
     "pair": ("POPC",),
     "histogram": ("ATOMS",),
     "b1 k256": ("BMMA",),
     "b1 k128": ("BMMA",),
+    **dict.fromkeys(GROUPED, ("BGMMA",)),
 }
 KERNELS = {
     "popcount": "Popcount",
@@ -42,10 +47,13 @@ KERNELS = {
     "add": "3Add",
     "float add": "FloatAdd",
     "compare": "Compare",
+    "max": "MaxOfTwo",
+    "max of three": "MaxOfThree",
     "pair": "Pair",
     "histogram": "9histogram",
-    "b1 k256": "productsILi256",
-    "b1 k128": "productsILi128",
+    "b1 k256": "8productsILi256",
+    "b1 k128": "8productsILi128",
+    **{name: f"14group_productsILi{columns}" for name, columns in GROUPED.items()},
 }  # a part of their names in machine code
 SPREADS = (64, 256, 1024)  # bits of random codes whose distances the histogram counts
 
@@ -54,7 +62,8 @@ def loop_names(capability: tuple[int, int]) -> list[str]:
     """The loops of a device: binary products only where they are instructions."""
     names = [name for name in INSTRUCTIONS if name != "histogram" and not name.startswith("b1")]
     names += [f"histogram {bits}" for bits in SPREADS]
-    return names + (["b1 k256", "b1 k128"] if (8, 0) <= capability < (10, 0) else [])
+    names += ["b1 k256", "b1 k128"] if (8, 0) <= capability < (10, 0) else []
+    return names + (list(GROUPED) if capability == (9, 0) else [])
 
 
 def loop_of(name: str) -> str:
@@ -93,8 +102,14 @@ def build(capability: tuple[int, int]) -> Library:
     compiler = shutil.which("nvcc")
     if compiler is None:
         raise Unavailable("nvcc is not installed")
-    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-Xcompiler", "-fPIC", "-cudart", "static"]
-    return _build([compiler, "-std=c++17", "-O3", *options], [HERE / "ceilings.cu"], True)
+    options = ["-Xcompiler", "-fPIC", "-cudart", "static"]
+    return _build([compiler, *nvcc_options(capability), *options], [HERE / "ceilings.cu"], True)
+
+
+def nvcc_options(capability: tuple[int, int]) -> list[str]:
+    """For machine code of that compute capability alone; of 9.0 with what only that has."""
+    name = f"{capability[0]}{capability[1]}" + ("a" if capability == (9, 0) else "")
+    return ["-std=c++17", "-O3", f"-gencode=arch=compute_{name},code=sm_{name}"]
 
 
 def build_emulated() -> Library:
@@ -131,12 +146,16 @@ def inner_loops(compiled: Path) -> dict[str, Counter[str]]:
 def misses(name: str, instructions: Counter[str]) -> str:
     """What is wrong with a loop that should have 64 instructions of its kind, or nothing.
 
-    A few belong to the loop itself, hence one round of chains more or less.
+    A few belong to the loop itself, hence one round of chains more or less. A maximum of three may be two of two, a
+    product of a warpgroup is one a step.
     """
+    wanted = UNROLL if name in GROUPED else PER_ROUND
     own = sum(instructions[instruction] for instruction in INSTRUCTIONS[name])
-    if abs(own - PER_ROUND) <= (0 if name.startswith("b1") else CHAINS):
+    if name == "max of three" and own == 0:
+        wanted, own = 2 * PER_ROUND, sum(instructions[instruction] for instruction in INSTRUCTIONS["max"])
+    if abs(own - wanted) <= (0 if name.startswith("b1") else CHAINS):
         return ""
-    return f"{own} instructions of its kind instead of {PER_ROUND}: {dict(instructions)}"
+    return f"{own} instructions of its kind instead of {wanted}: {dict(instructions)}"
 
 
 # What the loops compute.
@@ -159,12 +178,24 @@ def expected(name: str, seeds: np.ndarray, rounds: int) -> np.ndarray:
     steps = rounds * UNROLL
     if name.startswith("histogram"):
         return (steps * np.bincount(seeds.ravel(), minlength=BINS)).astype(np.uint32)
+    if name in GROUPED:
+        return (steps * _group_products(seeds, GROUPED[name])).astype(np.uint32)
     if name.startswith("b1"):
         return (steps * _products(seeds, int(name[4:]))).astype(np.uint32)
     x, y = seeds[:CHAINS].copy(), seeds[CHAINS:].copy()
+    if name.startswith("max"):
+        for step in range(steps):
+            _choose(x, np.maximum if step % 2 == 0 else np.minimum, 2 if name == "max" else 3)
+        return x
     for _ in range(steps):
         STEPS[name](x, y)
     return x
+
+
+def _choose(x: np.ndarray, of: np.ufunc, inputs: int) -> None:
+    signed = x.view(np.int32)
+    for i in range(CHAINS):
+        signed[i] = of.reduce([signed[(i + j) % CHAINS] for j in (0, 1, 3)[:inputs]])
 
 
 def _popcount(x: np.ndarray, y: np.ndarray) -> None:
@@ -232,3 +263,11 @@ def _products(seeds: np.ndarray, depth: int) -> np.ndarray:
                 values = c[group + 8 * (register // 2), 2 * within + register % 2]
                 out[4 * chain + register, 32 * warp : 32 * warp + 32] = values
     return out
+
+
+def _group_products(seeds: np.ndarray, columns: int) -> np.ndarray:
+    """One step of all warpgroups, as `_products` of their warps: a is laid out alike, and columns of b are all one."""
+    same = np.bitwise_count(seeds[:4] & seeds[4, 0]).astype(np.int64)
+    of_row = [same[half] + same[half + 2] for half in range(2)]  # a thread's words of its two rows
+    sums = [part.reshape(-1, 4).sum(axis=1).repeat(4) for part in of_row]  # four threads share a row
+    return np.stack([sums[register // 2 % 2] for register in range(columns // 2)])

@@ -9,6 +9,7 @@ from typing import Any
 
 import gpu_ceilings
 from bars import Verdict, best_peer
+from gpu_cells import FILTERED
 from report import label
 from tables import table
 
@@ -17,10 +18,11 @@ TENSOR = 8.0  # times the popcount ceiling, from 256 bits and 1,024 queries on
 STREAM = 0.7  # of the rate of copying, one query over 100,000,000 codes of 64 bits
 TORCH = 10.0  # times as fast as the better product and topk of torch
 
+MOST_PANELS = 4
 # Whose ceiling a contestant is set against: on a path its own, else the best that the machine allows.
 PATH_NAMES = {
     "fasthash": "best",
-    "fasthash placed": "popcount",
+    "fasthash counting": "popcount",
     "fasthash popcount": "popcount",
     "fasthash tensor": "tensor",
 }
@@ -67,6 +69,7 @@ def _of_popcounts(rows: list[dict[str, Any]], path: str, bits: int, queries: int
         (counting / seconds, row)
         for row in rows
         if row["bits"] == bits
+        and row["data"] not in FILTERED  # whose bound counts only codes that are allowed
         and row["queries"] >= queries
         and (seconds := median(row, f"fasthash {path}"))
         and (counting := row["bounds"]["popcount"]["seconds"].get("popcount"))
@@ -104,18 +107,20 @@ def _cells(rows: list[dict[str, Any]]) -> str:
     rows = [row for row in rows if median(row, "fasthash")]
     if not rows:
         return ""
+    rows.sort(key=lambda row: (row["op"], row["queries"], row["codes"], row["k"], row["bits"], row["data"]))
     names = list(dict.fromkeys(name for row in rows for name in row["contestants"] if name != "fasthash"))
+    names.sort(key=lambda name: not name.startswith("fasthash"))
     lines = []
     for row in rows:
         own = row["contestants"]["fasthash"]
         bound = row["bounds"]["best"]
         lines.append(
             [
-                label(row) + (", cold" if row["databases"] > 1 else ""),
+                label(row) + (f", {row['databases']} databases in turn" if row["databases"] > 1 else ""),
                 _times(own),
                 f"{1e3 * own['latency']['median']:.3f}",
                 f"{share(row, 'fasthash'):.0%} {bound['binding']}",
-                row.get("path") or "",
+                _path(row),
                 *(_against(row, name) for name in names),
             ]
         )
@@ -123,10 +128,20 @@ def _cells(rows: list[dict[str, Any]]) -> str:
     return table(head, lines)
 
 
+def _path(row: dict[str, Any]) -> str:
+    """Where a top-k went by itself, and how many queries were answered by one scan."""
+    return ", ".join(filter(None, (row.get("path"), _answered(row["contestants"]["fasthash"]))))
+
+
+def _answered(entry: dict[str, Any]) -> str:
+    part = entry.get("answered")
+    return "" if part is None else f"one scan {100 * part:.5g}%"
+
+
 def _times(entry: dict[str, Any]) -> str:
     """Median and half of what lies between the quartiles."""
     first, third = entry["quartiles"]
-    return f"{1e3 * entry['median']:.3f} ±{(third - first) / 2 / entry['median']:.0%}"
+    return f"{1e3 * entry['median']:.3f} ±{(third - first) / 2 / entry['median']:.0%}{gpu_ceilings.host_bound(entry)}"
 
 
 def _against(row: dict[str, Any], name: str) -> str:
@@ -136,8 +151,10 @@ def _against(row: dict[str, Any], name: str) -> str:
     if "not_run" in entry:
         return f"not run: {entry['not_run']}"
     if name in PATH_NAMES and (part := share(row, name)) is not None:
-        return f"{_times(entry)}, {part:.0%} {row['bounds'][PATH_NAMES[name]]['binding']}"
-    return f"{_times(entry)}, {entry['median'] / own:.1f}x"
+        text = f"{_times(entry)}, {part:.0%} {row['bounds'][PATH_NAMES[name]]['binding']}"
+        return ", ".join(filter(None, (text, _answered(entry))))
+    blocks = f", blocks of {entry['block_bytes'] / 1e9:g} GB" if "block_bytes" in entry else ""
+    return f"{_times(entry)}, {entry['median'] / own:.1f}x{blocks}"
 
 
 def progress(row: dict[str, Any]) -> str:
@@ -186,12 +203,13 @@ def why_not(results: dict[str, Any]) -> str:
 
 
 def _drawn(results: dict[str, Any]) -> dict[tuple[int, int, int], list[dict[str, Any]]]:
-    """Rows of several lengths, by (queries, codes, k)."""
+    """Rows of several lengths, by (queries, codes, k); those with the most lengths."""
     groups: dict[tuple[int, int, int], list[dict[str, Any]]] = {}
     for row in results["rows"]:
         if row["op"] == "hamming_topk" and median(row, "fasthash"):
             groups.setdefault((row["queries"], row["codes"], row["k"]), []).append(row)
-    return {size: sorted(rows, key=lambda row: int(row["bits"])) for size, rows in groups.items() if len(rows) > 1}
+    several = sorted((item for item in groups.items() if len(item[1]) > 1), key=lambda item: -len(item[1]))
+    return {size: sorted(rows, key=lambda row: int(row["bits"])) for size, rows in several[:MOST_PANELS]}
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
@@ -205,12 +223,15 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure, panels = plt.subplots(
         1, len(groups), figsize=(1 + 4 * len(groups), 4.5), sharey=True, squeeze=False, layout="constrained"
     )
+    lines: dict[str, Any] = {}
+    names = list(dict.fromkeys(name for rows in groups.values() for row in rows for name in row["contestants"]))
     for axes, ((queries, codes, k), rows) in zip(panels[0], groups.items(), strict=True):
-        for name in dict.fromkeys(name for row in rows for name in row["contestants"]):
+        for number, name in enumerate(names):
             points = [(row["bits"], part) for row in rows if (part := share(row, name))]
             if points:
                 own = name.startswith("fasthash")
-                axes.plot(*zip(*points, strict=True), "o-", linewidth=2 if own else 1, label=name)
+                (line,) = axes.plot(*zip(*points, strict=True), f"C{number % 10}o-", linewidth=2 if own else 1)
+                lines.setdefault(name, line)
         lengths = _lengths(rows)
         axes.axhline(1, color="0.4", linestyle="--")
         axes.set_xscale("log", base=2)
@@ -221,7 +242,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes.set_xlabel("bits of a code")
         axes.set_title(f"{queries:,} queries, {codes:,} codes, k = {k:,}", fontsize="medium")
     panels[0][0].set_ylabel("share of the ceiling that binds (paths: of their own)")
-    panels[0][-1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.legend(lines.values(), lines.keys(), fontsize="small", loc="outside right center")
     figure.suptitle(f"top-k on {results['machine']['gpu']}: medians")
     figure.savefig(path, dpi=120)
     plt.close(figure)

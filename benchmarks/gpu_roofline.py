@@ -7,11 +7,12 @@ Each resource is counted by what the op cannot do without, and divided by its ow
     popcount    a population count for each 32-bit word of a pair (path popcount). Carry-save addition, which counts
                 three words with two, may pass this.
     b1          bit products of the tensor cores, in depths of 256 (128 for codes up to that) (path tensor)
-    compare     one for each pair, where the op selects; maxima of three products at a time may pass this
+    compare     where the op selects: one for each pair, or one maximum, or for every two pairs a maximum of three (the
+                third is what was the largest so far), whichever is fastest
     histogram   one count in shared memory for each pair, where the op counts
     float add   one for each bit of a candidate, where the op scores codes
 
-A search of two passes meets each pair twice; the bound counts it once.
+A search of two passes meets each pair twice; the bound counts it once. Codes that a mask leaves out count for nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cells import Cell
-from gpu_cells import COUNTS, searches
+from gpu_cells import COUNTS, EXCLUDED, MASKED, allowed_codes, searches
 from gpu_contestants import result_bytes
 from gpu_torch import OVERSAMPLE
 
@@ -56,7 +57,8 @@ def bytes_read(cell: Cell) -> int:
     if cell.op == "rescore":
         return cell.queries * (4 * cell.bits + cell.k * (8 + -(-cell.bytes // SECTOR) * SECTOR))
     labels = 8 * (cell.queries + cell.codes) if cell.op in COUNTS else 0
-    return (cell.queries + cell.codes) * cell.bytes + labels
+    filters = {MASKED: cell.codes, EXCLUDED: 8 * cell.queries}.get(cell.data, 0)
+    return (cell.queries + allowed_codes(cell)) * cell.bytes + labels + filters
 
 
 def bound(cell: Cell, ceilings: dict[str, Any], path: str) -> Bound:
@@ -72,15 +74,15 @@ def bound(cell: Cell, ceilings: dict[str, Any], path: str) -> Bound:
         if rate in rates:
             seconds[resource] = operations / rates[rate]
 
-    pairs = cell.queries * cell.codes
+    pairs = cell.queries * allowed_codes(cell)
     if searches(cell):
         if path == "popcount":
             add("popcount", pairs * -(-cell.bits // 32), "popcount")
         else:
             depth = 128 if cell.bits <= 128 else 256
             add("b1", pairs * -(-cell.bits // depth) * depth, f"b1 k{depth}")
-        if cell.op in SELECTS:
-            add("compare", pairs, "compare")
+        if cell.op in SELECTS and "compare" in rates:
+            seconds["compare"] = pairs / max(rates["compare"], rates.get("max", 0), 2 * rates.get("max of three", 0))
         if cell.op in COUNTED:
             spread = min((64, 256, 1024), key=lambda bits: abs(bits - cell.bits))
             add("histogram", pairs, f"histogram {spread}")

@@ -113,6 +113,18 @@ void bind_cuda(py::module_& m) {
         return cuda::name_of(cuda::choose_path(capability, queries, database, bytes, k));
       },
       "capability"_a, "queries"_a, "database"_a, "bytes"_a, "k"_a);
+  m.def(
+      "topk_path",
+      [](int64_t queries, int64_t database, int64_t bytes, int64_t k) {
+        return cuda::name_of(cuda::topk_path(queries, database, bytes, k));
+      },
+      "queries"_a, "database"_a, "bytes"_a, "k"_a);
+  m.def(
+      "matrix_path",
+      [](int64_t a_rows, int64_t b_rows, int64_t bytes) {
+        return cuda::name_of(cuda::matrix_path(a_rows, b_rows, bytes));
+      },
+      "a_rows"_a, "b_rows"_a, "bytes"_a);
   m.def("topk_answered", &cuda::topk_answered, "queries"_a, "database"_a, "bytes"_a, "k"_a);
   m.def("topk_workspace", &cuda::topk_workspace, "queries"_a, "database"_a, "bytes"_a, "k"_a);
   m.def(

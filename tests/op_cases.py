@@ -156,7 +156,7 @@ def assert_equal(got: Any, expected: Any, where: object = "") -> None:
     got, expected = as_tuple(got), as_tuple(expected)
     assert len(got) == len(expected)
     for x, y in zip(got, expected, strict=True):
-        x = np.asarray(x)
+        x, y = np.asarray(x), np.asarray(y)
         assert x.dtype == y.dtype, where
         assert x.shape == y.shape, where
         if x.dtype == np.float64:

@@ -181,6 +181,15 @@ def test_counting(tmp_path: Path) -> None:
     assert sum("ratio" in row for row in rows.values()) == 2
 
 
+def test_multi_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FASTHASH_DATA", raising=False)
+    sizes = ["--codes", 3000, "--bits", 24, "--queries", 2, "--repeats", 2]
+    text = _run(BENCHMARKS / "multi_index.py", *sizes, "--json", tmp_path / "multi_index.json")
+    assert text.count("random, 24 bits: 3,000 codes, 2 queries, k ") == 3
+    rows = json.loads((tmp_path / "multi_index.json").read_text())["rows"]
+    assert all(len(own) == 2 for row in rows for own in row["seconds"].values())
+
+
 def test_every_op_has_a_call() -> None:
     names = _in_benchmarks("from calls import CALLS, op_of\nprint(*map(op_of, CALLS))").split()
     assert {op.name for op in OPS} <= set(names), "benchmarks/calls.py: an op is missing"

@@ -4,7 +4,8 @@
 // position: a full adder makes of three words their sum and their carry, and two popcounts do for three words, four for
 // eight. With s = x ^ y ^ z, the carry (majority) of x, y, z is s ^ (x ^ y | x ^ z). That is why both sides are
 // prepared once: x, y, z become s, x ^ y, x ^ z, which takes no more room, and since XOR commutes with it, the adder
-// meets a ^ b in four three-input logic instructions, where seven would be needed.
+// meets a ^ b in four three-input logic instructions, where five would be needed: thirteen instead of sixteen for eight
+// words, and those take as long as their four popcounts.
 #pragma once
 
 #include "common.cuh"

@@ -13,25 +13,42 @@ struct Partial {
 };
 constexpr int64_t kPartialWords = sizeof(Partial) / sizeof(int64_t);
 
-// Sums of the lanes of a warp, for each query of a tile.
+// What a warp keeps of each query of a tile: sums of the lanes, and, unless the table itself does, how many codes it
+// has seen at each distance.
 struct LaneSums {
   double precision[kLanes];
   int hits[kLanes];
+};
+struct alignas(8) Seen {
+  unsigned all;
+  unsigned relevant;
 };
 struct QueryState {
   int64_t label;
   int64_t cutoff;
 };
-constexpr int64_t kPrecisionBytes = kMaxWarps * static_cast<int64_t>(sizeof(LaneSums)) + sizeof(QueryState);
+int64_t precision_bytes(int64_t seen_bins, int64_t warps) {
+  return sizeof(QueryState) + warps * static_cast<int64_t>(sizeof(LaneSums) + seen_bins * sizeof(Seen));
+}
 
-// Needs a placed table of two channels, and uses it up: its counts move on with the items. The items of a part are
-// added in index order by lane, the lanes by a tree, the parts (sum_kernel) in order: always the same sum.
-template <int kWords>
+// Codes of a part at one distance, all and relevant, before those that are met now.
+struct Before {
+  int64_t all;
+  int64_t relevant;
+};
+
+// Needs a placed table of two channels. kInTable: uses it up, its counts move on with the items; for codes too long for
+// counters in shared memory. The items of a part are added in index order by lane, the lanes by a tree, the parts
+// (sum_kernel) in order: always the same sum.
+template <int kWords, bool kInTable>
 __global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
     precision_kernel(Scan scan, Relevance relevance, Table table, int64_t window, Partial* partials) {
   const int lane = lane_index();
+  const int bins = static_cast<int>(table.bins);
   QueryState* states = own_shared<QueryState>(scan);
-  LaneSums* sums = reinterpret_cast<LaneSums*>(states + scan.tile) + warp_index() * scan.tile;
+  LaneSums* all_sums = reinterpret_cast<LaneSums*>(states + scan.tile);
+  LaneSums* sums = all_sums + warp_index() * scan.tile;
+  Seen* seen = reinterpret_cast<Seen*>(all_sums + blockDim.x / kLanes * scan.tile) + warp_index() * scan.tile * bins;
   int64_t labels[Shape<kWords>::kCodes] = {};
   for_each_tile<kWords, Xor>(scan, [&](const Tile& tile) {
     for (int slot = threadIdx.x; slot < tile.queries; slot += blockDim.x) {
@@ -40,6 +57,9 @@ __global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
     for (int slot = 0; slot < tile.queries; ++slot) {
       sums[slot].precision[lane] = 0;
       sums[slot].hits[lane] = 0;
+    }
+    if (!kInTable) {
+      for (int i = lane; i < tile.queries * bins; i += kLanes) seen[i] = {0, 0};
     }
     __syncthreads();
 
@@ -63,21 +83,31 @@ __global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
         const unsigned equals = __match_any_sync(kWholeWarp, counted ? distance : -1);
         const unsigned relevant_equals = __ballot_sync(kWholeWarp, relevant) & equals;
         const int leader = __ffs(equals) - 1;
-        int64_t all_before = 0;
-        int64_t relevant_before = 0;
-        if (counted && lane == leader) {
-          all_before = next[2 * distance];
-          relevant_before = next[2 * distance + 1];
-          next[2 * distance] = all_before + __popc(equals);
-          next[2 * distance + 1] = relevant_before + __popc(relevant_equals);
+        Before before{0, 0};
+        if (kInTable) {
+          if (counted && lane == leader) {
+            before = {next[2 * distance], next[2 * distance + 1]};
+            next[2 * distance] = before.all + __popc(equals);
+            next[2 * distance + 1] = before.relevant + __popc(relevant_equals);
+          }
+          before.all = __shfl_sync(kWholeWarp, before.all, leader);
+          before.relevant = __shfl_sync(kWholeWarp, before.relevant, leader);
+        } else {
+          Seen own{0, 0};
+          if (counted && lane == leader) {
+            Seen* place = seen + slot * bins + distance;
+            own = *place;
+            *place = {own.all + __popc(equals), own.relevant + __popc(relevant_equals)};
+          }
+          own.all = __shfl_sync(kWholeWarp, own.all, leader);
+          own.relevant = __shfl_sync(kWholeWarp, own.relevant, leader);
+          if (relevant) before = {next[2 * distance] + own.all, next[2 * distance + 1] + own.relevant};
         }
-        all_before = __shfl_sync(kWholeWarp, all_before, leader);
-        relevant_before = __shfl_sync(kWholeWarp, relevant_before, leader);
         __syncwarp();  // the next leader of this distance reads what this one wrote
         if (!relevant) continue;
-        const int64_t rank = starts[2 * distance] + all_before + __popc(equals & lanes_below(lane)) + 1;
+        const int64_t rank = starts[2 * distance] + before.all + __popc(equals & lanes_below(lane)) + 1;
         const int64_t hit =
-            starts[2 * distance + 1] + relevant_before + __popc(relevant_equals & lanes_below(lane)) + 1;
+            starts[2 * distance + 1] + before.relevant + __popc(relevant_equals & lanes_below(lane)) + 1;
         if (rank <= window) {
           sums[slot].precision[lane] += static_cast<double>(hit) / static_cast<double>(rank);
           ++sums[slot].hits[lane];
@@ -98,12 +128,31 @@ __global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks)
   });
 }
 
+void sum_precision(const char* op, const Scan& scan, const Relevance& relevance, const Table& table, int64_t window,
+                   Partial* partials, StreamHandle stream) {
+  const int64_t bytes = scan.database.bytes;
+  int64_t warps = kMaxWarps;  // of a block: fewer where that leaves room for a few queries
+  while (warps > 1 && tile_room(bytes, precision_bytes(table.bins, warps)) < 2) warps /= 2;
+  const bool in_table = tile_room(bytes, precision_bytes(table.bins, warps)) < 1;
+  if (in_table) warps = kMaxWarps;
+  const int64_t own_bytes = precision_bytes(in_table ? 0 : table.bins, warps);
+  constexpr int kMost = 16;  // longer codes leave room for few queries, as chunks do
+  const Scan ranked = tiled(in_table ? by_chunks(scan) : compiled_for<kMost>(scan), max_tile(bytes, own_bytes), warps);
+  const auto launch_as = [&](auto kernel) {
+    launch(op, kernel, scan_blocks(ranked), scan_threads(ranked), scan_bytes(ranked) + ranked.tile * own_bytes, stream,
+           ranked, relevance, table, window, partials);
+  };
+  if (in_table) return launch_as(precision_kernel<kChunked, true>);
+  with_words<kMost>(ranked, [&](auto words) { launch_as(precision_kernel<words.value, false>); });
+}
+
 __global__ void __launch_bounds__(kMaxThreads)
     sum_kernel(const Partial* partials, const int64_t* found, int64_t queries, int64_t parts, double* precision_sum,
                int64_t* hits, int64_t* relevant) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t query = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; query < queries; query += step) {
     Partial total{0, 0};
+#pragma unroll 8
     for (int64_t part = 0; part < parts; ++part) {
       total.precision_sum += partials[query * parts + part].precision_sum;
       total.hits += partials[query * parts + part].hits;
@@ -156,11 +205,7 @@ void average_precision_counts(Codes queries, Codes database, Labels labels, Filt
     Partial* partials = reinterpret_cast<Partial*>(table.extra);
     count_by_distance(op, scan, &relevance, plan.bins, table.counts, plan.parts, stream);
     place(op, scan, table, window, stream);
-    const Scan ranked = tiled(scan, max_tile(database.bytes, kPrecisionBytes));
-    with_words(ranked, [&](auto words) {
-      launch(op, precision_kernel<words.value>, scan_blocks(ranked), scan_threads(ranked),
-             scan_bytes(ranked) + ranked.tile * kPrecisionBytes, stream, ranked, relevance, table, window, partials);
-    });
+    sum_precision(op, scan, relevance, table, window, partials, stream);
     launch(op, sum_kernel, ceil_div(count, kMaxThreads), kMaxThreads, 0, stream, partials, table.found, count,
            plan.parts, precision_sum + first, hits + first, relevant + first);
   }

@@ -21,11 +21,12 @@ __global__ void __launch_bounds__(kMaxThreads, Shape<kWords>::kMinBlocks) matrix
   });
 }
 
-template <class Combine>
+template <class Combine, int kMost>
 void matrix(const char* op, Codes a, Codes b, int32_t* out, StreamHandle stream) {
   if (b.rows == 0) return;
-  const Scan scan = make_scan(a, b, {});
-  with_words(scan, [&](auto words) {
+  const Scan whole = make_scan(a, b, {});
+  const Scan scan = tiled(compiled_for<kMost>(whole), whole.tile);
+  with_words<kMost>(scan, [&](auto words) {
     launch(op, matrix_kernel<words.value, Combine>, scan_blocks(scan), scan_threads(scan), scan_bytes(scan), stream,
            scan, out);
   });
@@ -35,14 +36,14 @@ void matrix(const char* op, Codes a, Codes b, int32_t* out, StreamHandle stream)
 
 void hamming_distance(Codes a, Codes b, int32_t* out, StreamHandle stream) {
   const char* op = "hamming_distance";
-  if (matrix_path_here(a.rows, b.rows, a.bytes) == Path::kTensor) return distances_by_tensor(op, a, b, out, stream);
-  matrix<Xor>(op, a, b, out, stream);
+  if (matrix_path(a.rows, b.rows, a.bytes) == Path::kTensor) return distances_by_tensor(op, a, b, out, stream);
+  matrix<Xor, 32>(op, a, b, out, stream);
 }
 
 void label_overlap(Codes a, Codes b, int32_t* out, StreamHandle stream) {
   const char* op = "label_overlap";
-  if (matrix_path_here(a.rows, b.rows, a.bytes) == Path::kTensor) return overlaps_by_tensor(op, a, b, out, stream);
-  matrix<And>(op, a, b, out, stream);
+  if (matrix_path(a.rows, b.rows, a.bytes) == Path::kTensor) return overlaps_by_tensor(op, a, b, out, stream);
+  matrix<And, 4>(op, a, b, out, stream);
 }
 
 }  // namespace fasthash::cuda

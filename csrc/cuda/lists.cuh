@@ -20,8 +20,4 @@ struct ListPlan {
 // For lists that the sample alone bounds, or, with `two_scans`, a first scan over one row in kShare as well.
 ListPlan plan_lists(int64_t queries, int64_t database, int64_t k, bool two_scans);
 
-// The path that a call on the current device takes: what set_path asks for, if that is possible.
-Path path_here(int64_t queries, int64_t database, int64_t bytes, int64_t k);
-Path matrix_path_here(int64_t a_rows, int64_t b_rows, int64_t bytes);
-
 }  // namespace fasthash::cuda

@@ -98,14 +98,16 @@ __device__ void add_counts(const uint32_t* query, const uint32_t (&codes)[kCodes
   }
 }
 
-// 0 for rows that exist and are not masked.
+// 0 for rows that exist and are not masked, a multiple of kMissing for others. (Not a choice between the two: the
+// compiler would make that anew for each query.)
 template <int kCodes>
 __device__ void start_counts(const Scan& scan, int64_t first, int left, int (&counts)[kCodes]) {
   const uint8_t* mask = scan.filter.mask == nullptr ? nullptr : scan.filter.mask + first;
 #pragma unroll
   for (int j = 0; j < kCodes; ++j) {
     const int row = j * kLanes + lane_index();
-    counts[j] = row < left && (mask == nullptr || mask[row] != 0) ? 0 : kMissing;
+    counts[j] = max(row - left + 1, 0) << kMissingBits;
+    if (mask != nullptr && row < left && mask[row] == 0) counts[j] = kMissing;
   }
 }
 

@@ -9,17 +9,19 @@ namespace fasthash::cuda {
 
 constexpr int kMaxWarps = 8;
 constexpr int kMaxThreads = kMaxWarps * kLanes;
-constexpr int kMissing = 1 << 28;  // more than any count
+constexpr int kMissingBits = 20;
+constexpr int kMissing = 1 << kMissingBits;          // more than any count
 constexpr int64_t kSharedBytes = int64_t{48} << 10;  // of a block, without opting in
 #ifdef FASTHASH_EMULATION
 constexpr int64_t kTileQueries = 6;
+constexpr int64_t kWantedWarps = 24;
 constexpr int64_t kMinPartRows = 128;
 #else
 constexpr int64_t kTileQueries = 64;
+constexpr int64_t kWantedWarps = 8192;  // what fills a large device
 constexpr int64_t kMinPartRows = 1024;  // below this, a part's own costs show
 #endif
 constexpr int64_t kMaxPartRows = int64_t{1} << 28;  // the parts of a block are counted in 32 bits
-constexpr int64_t kWantedWarps = 8192;              // what fills a large device
 
 // Codes of up to 1, 2, 4, 8, 16, 24, 32 words of 32 bits have kernels of their own. All others go by chunks.
 constexpr int kChunked = 0;
@@ -127,27 +129,26 @@ __host__ __device__ inline int64_t scan_bytes(const Scan& scan) {
   return query_bytes(scan) + (int64_t{scan.tile} + 1) / 2 * 16;
 }
 
-// Calls body with the number of words that the kernel is to be compiled for, as a std::integral_constant.
-template <class Body>
+// Calls body with the number of words that the kernel is to be compiled for, as a std::integral_constant: for a family
+// that is compiled for at most kMost words, and by chunks, with scans of `compiled_for`.
+template <int kMost = 32, class Body>
 void with_words(const Scan& scan, Body body) {
-  switch (scan.words) {
-    case 1:
-      return body(std::integral_constant<int, 1>{});
-    case 2:
-      return body(std::integral_constant<int, 2>{});
-    case 4:
-      return body(std::integral_constant<int, 4>{});
-    case 8:
-      return body(std::integral_constant<int, 8>{});
-    case 16:
-      return body(std::integral_constant<int, 16>{});
-    case 24:
-      return body(std::integral_constant<int, 24>{});
-    case 32:
-      return body(std::integral_constant<int, 32>{});
-    default:
-      return body(std::integral_constant<int, kChunked>{});
+  if (scan.words == 1) return body(std::integral_constant<int, 1>{});
+  if (scan.words == 2) return body(std::integral_constant<int, 2>{});
+  if (scan.words == 4) return body(std::integral_constant<int, 4>{});
+  if constexpr (kMost >= 16) {
+    if (scan.words == 8) return body(std::integral_constant<int, 8>{});
+    if (scan.words == 16) return body(std::integral_constant<int, 16>{});
   }
+  if constexpr (kMost >= 32) {
+    if (scan.words == 24) return body(std::integral_constant<int, 24>{});
+    if (scan.words == 32) return body(std::integral_constant<int, 32>{});
+  }
+  body(std::integral_constant<int, kChunked>{});
+}
+template <int kMost>
+Scan compiled_for(const Scan& scan) {
+  return scan.words > kMost ? by_chunks(scan) : scan;
 }
 
 }  // namespace fasthash::cuda

@@ -21,8 +21,7 @@ struct Places {
 
 // Needs a placed table, and uses it up: its counts move on as codes are written.
 template <int kWords>
-__global__ void __launch_bounds__(kMaxThreads, Shape<kWords>::kMinBlocks)
-    write_kernel(Scan scan, Table table, Places places) {
+__global__ void __launch_bounds__(kMaxThreads, kHeavyMinBlocks) write_kernel(Scan scan, Table table, Places places) {
   constexpr int kCodes = Shape<kWords>::kCodes;
   const int lane = lane_index();
   int* cutoffs = own_shared<int>(scan);

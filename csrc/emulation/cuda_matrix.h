@@ -10,20 +10,22 @@ namespace fasthash::emulation {
 template <int kRegistersA, int kRegistersB>
 void b1_mma(const char* primitive, int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[kRegistersB],
             const int (&c)[4], Where where) {
-  Lanes as[kRegistersA], bs[kRegistersB];
-  for (int i = 0; i < kRegistersA; ++i) as[i] = meet(primitive, 0xffffffffu, a[i], where);
-  for (int i = 0; i < kRegistersB; ++i) bs[i] = meet(primitive, 0xffffffffu, b[i], where);
+  const uint32_t* registers[] = {a, b};
+  const Lanes& lanes = meet(primitive, 0xffffffffu, reinterpret_cast<uintptr_t>(registers), where);
+  const auto word_of = [&lanes](int side, int lane, int i) {
+    return reinterpret_cast<const uint32_t* const*>(lanes[lane])[side][i];
+  };
   const int group = lane_id() / 4, member = lane_id() % 4;
+  int counts[4] = {};
   for (int i = 0; i < 4; ++i) {
     const int row_half = i / 2, column = 2 * member + i % 2;
-    int count = 0;
-    for (int word = 0; word < 4 * kRegistersB; ++word) {
-      const uint64_t row_bits = as[2 * (word / 4) + row_half][4 * group + word % 4];
-      const uint64_t column_bits = bs[word / 4][4 * column + word % 4];
-      count += std::popcount(row_bits & column_bits);
+    for (int word = 0; word < 2 * kRegistersA; ++word) {
+      counts[i] += std::popcount(word_of(0, 4 * group + word % 4, 2 * (word / 4) + row_half) &
+                                 word_of(1, 4 * column + word % 4, word / 4));
     }
-    d[i] = c[i] + count;
   }
+  meet(primitive, 0xffffffffu, 0, where);  // all have read this lane's registers
+  for (int i = 0; i < 4; ++i) d[i] = c[i] + counts[i];
 }
 
 inline void b1_mma_256(int (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, const int (&c)[4],

@@ -49,6 +49,16 @@ unsigned __match_any_sync(unsigned mask, T value, Where where = Where::current()
   return result;
 }
 
+template <class T>
+unsigned __match_all_sync(unsigned mask, T value, int* predicate, Where where = Where::current()) {
+  const Lanes& lanes = meet("__match_all_sync", mask, to_bits(value), where);
+  *predicate = 1;
+  for (int i = 0; i < 32; ++i) {
+    if (mask >> i & 1 && lanes[i] != to_bits(value)) *predicate = 0;
+  }
+  return *predicate ? mask : 0;
+}
+
 // Shuffles. Lanes form segments of `width`, a power of two.
 
 template <class T>
@@ -91,8 +101,14 @@ template <class T>
 T __reduce_max_sync(unsigned mask, T value, Where where = Where::current()) {
   return reduce("__reduce_max_sync", mask, value, where, [](T a, T b) { return max(a, b); });
 }
+inline unsigned __reduce_and_sync(unsigned mask, unsigned value, Where where = Where::current()) {
+  return reduce("__reduce_and_sync", mask, value, where, [](unsigned a, unsigned b) { return a & b; });
+}
 inline unsigned __reduce_or_sync(unsigned mask, unsigned value, Where where = Where::current()) {
   return reduce("__reduce_or_sync", mask, value, where, [](unsigned a, unsigned b) { return a | b; });
+}
+inline unsigned __reduce_xor_sync(unsigned mask, unsigned value, Where where = Where::current()) {
+  return reduce("__reduce_xor_sync", mask, value, where, [](unsigned a, unsigned b) { return a ^ b; });
 }
 
 // Atomics: threads run one at a time. Each returns the old value.
@@ -104,10 +120,10 @@ FASTHASH_UNSEEN T change_atomically(T* address, Change change) {
   *address = change(old);
   return old;
 }
-#define FASTHASH_ATOMIC(name, result)                                          \
-  template <class T>                                                           \
-  T name(T* address, std::type_identity_t<T> value) {                          \
-    return change_atomically(address, [value](T old) -> T { return result; }); \
+#define FASTHASH_ATOMIC(name, result)                                                           \
+  template <class T>                                                                            \
+  T name(T* address, std::type_identity_t<T> value) {                                           \
+    return change_atomically(address, [value]([[maybe_unused]] T old) -> T { return result; }); \
   }
 FASTHASH_ATOMIC(atomicAdd, old + value)
 FASTHASH_ATOMIC(atomicSub, old - value)
@@ -122,6 +138,23 @@ FASTHASH_ATOMIC(atomicInc, old >= value ? 0 : old + 1)
 template <class T>
 T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
   return change_atomically(address, [=](T old) { return old == expected ? value : old; });
+}
+
+// Memory: one thread at a time, each sees what was written before.
+
+inline void __threadfence_block() {}
+inline void __threadfence() {}
+template <class T>
+T __ldg(const T* address) {
+  return *address;
+}
+template <class T>
+T __ldcs(const T* address) {
+  return *address;
+}
+template <class T>
+void __stcs(T* address, std::type_identity_t<T> value) {
+  *address = value;
 }
 
 // Bits.
@@ -148,6 +181,16 @@ inline unsigned __brev(unsigned x) {
   unsigned result = 0;
   for (int i = 0; i < 32; ++i) result |= (x >> i & 1) << (31 - i);
   return result;
+}
+// The high (low) word of high:low, shifted to the left (right) by shift % 32.
+inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>((uint64_t{high} << 32 | low) << (shift & 31) >> 32);
+}
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>((uint64_t{high} << 32 | low) >> (shift & 31));
+}
+inline unsigned __umulhi(unsigned x, unsigned y) {
+  return static_cast<unsigned>(uint64_t{x} * y >> 32);
 }
 // Byte i of the result is byte (selector >> 4 * i) & 7 of the eight bytes x, y; with bit 3, its sign eight times.
 inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
@@ -176,6 +219,9 @@ inline float __half2float(__half x) {
 }
 inline float __uint_as_float(unsigned x) {
   return std::bit_cast<float>(x);
+}
+inline unsigned __float_as_uint(float x) {
+  return std::bit_cast<unsigned>(x);
 }
 inline float __fadd_rn(float a, float b) {
   return a + b;

@@ -2,6 +2,7 @@
 #include "bind_cuda.h"
 #include "cuda_emulation.h"
 #include "faults.h"
+#include "primitives.h"
 #include "select.cuh"
 
 namespace py = pybind11;
@@ -55,4 +56,22 @@ PYBIND11_MODULE(_emulated, m) {
         emulation::async_groups(reinterpret_cast<int32_t*>(out), pending, count);
       },
       "out"_a, "pending"_a, "count"_a);
+
+  auto primitives = m.def_submodule("primitives", "Device functions; operands and results: addresses of 64 uint64.");
+  for (const emulation::NamedPrimitive& primitive : emulation::named_primitives()) {
+    primitives.def(
+        primitive.name,
+        [primitive](uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t out) {
+          const auto words = [](uintptr_t address) { return reinterpret_cast<uint64_t*>(address); };
+          emulation::run_primitive(primitive, words(a), words(b), words(c), words(out));
+        },
+        "a"_a, "b"_a, "c"_a, "out"_a);
+  }
+  m.def(
+      "b1_mma",
+      [](int bits, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, bool wrong_lane) {
+        emulation::run_b1_mma(bits, reinterpret_cast<const uint32_t*>(a), reinterpret_cast<const uint32_t*>(b),
+                              reinterpret_cast<const int32_t*>(c), reinterpret_cast<int32_t*>(d), wrong_lane);
+      },
+      "bits"_a, "a"_a, "b"_a, "c"_a, "d"_a, "wrong_lane"_a);
 }

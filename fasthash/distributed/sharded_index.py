@@ -3,50 +3,56 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
-import numpy as np
 import torch
 import torch.distributed as dist
 
 from fasthash import ops
-from fasthash.distributed.group import BUILD, CANDIDATES, COUNT, RANGE, RESCORE, SEARCH, Ranks, attempt
+from fasthash.distributed import files as shares
+from fasthash.distributed.asked import Asked
+from fasthash.distributed.group import CANDIDATES, COUNT, JOIN, RANGE, RESCORE, SEARCH, TABLES, Ranks, attempt
 from fasthash.distributed.merged_search import best, nearest, own_share, within
-from fasthash.distributed.question import Filter, agree, share
 from fasthash.index import HammingIndex, inputs
-from fasthash.index.file import describe
-from fasthash.index.snapshot import Allowed, Snapshot, most_candidates
-from fasthash.ops import _check
+from fasthash.index.snapshot import Allowed, most_candidates
 from fasthash.ops._arrays import Array
-from fasthash.ops.scores import scale_array
 
-_ROWS = 1 << 20  # read from a file at a time
+_DOCUMENTS = (None, *inputs.DOCUMENTS)
 
 
 class ShardedIndex:
     """A `HammingIndex` on each rank, searched as one.
 
     The codes of a lower rank come first, so ties go to the lower rank, then to earlier insertion. An id should be on
-    one rank only, which is not looked at.
+    one rank only, which `build` sees to, and nobody for parts that were filled in another way.
 
-    All ranks of the group create it and search it together.
+    All ranks of the group create it and search it together. A search makes no tables for multi-index hashing, as the
+    others wait for it: `make_tables` does.
 
     Args:
         local: this rank's part, which may be empty; it may be added to later. CPU with gloo, CUDA with nccl.
         group: default the whole world.
 
     Raises:
+        TypeError: no index, or no group.
         RuntimeError: there is no group, or a rank has failed.
-        ValueError: the ranks have codes of different widths.
+        ValueError: the ranks have codes of different widths, or documents of different kinds.
     """
 
     def __init__(self, local: HammingIndex, group: dist.ProcessGroup | None = None) -> None:
+        name = "ShardedIndex"
+        ranks = Ranks(name, group)
+        facts, error = attempt(lambda: _kind(name, local), [])
+        said = ranks.agree(JOIN, error, facts)
+        widths, kinds = said[:, 0].tolist(), [_DOCUMENTS[i] for i in said[:, 1].tolist()]
+        if len(set(widths)) > 1:
+            raise ValueError(f"{name}: local: expected indexes of one width on all ranks, got bits {widths}")
+        if len(set(kinds)) > 1:
+            raise ValueError(f"{name}: local: expected documents of one kind on all ranks, got {kinds}")
         self.local = local
         self.group = group
-        widths = Ranks("ShardedIndex", group).agree(BUILD, None, [local.bits])[:, 0].tolist()
-        if len(set(widths)) > 1:
-            raise ValueError(f"ShardedIndex: local: expected indexes of one width on all ranks, got bits {widths}")
 
     @classmethod
     def build(
@@ -56,8 +62,11 @@ class ShardedIndex:
         *,
         bits: int | None = None,
         device: str | torch.device = "cpu",
+        multi_index: Literal["never", "always"] = "never",
     ) -> ShardedIndex:
         """Read the codes of some files, an equal share of the rows on each rank, block by block.
+
+        It may take longer than the timeout of the group.
 
         Args:
             files: the same on all ranks, which all can read them: `.npy` of packed codes uint8 (n, bytes), which get
@@ -65,10 +74,12 @@ class ShardedIndex:
             group: default the whole world.
             bits: width of the codes; default that of index files, or 8 for each byte.
             device: of each part.
+            multi_index: "always" makes tables for multi-index hashing as well, as `make_tables` does.
 
         Raises:
             TypeError, ValueError, OSError: a file is not there, or holds no codes of one width, when all ranks meet the
                 same error.
+            ValueError: the ranks were given different files, or an id stands twice in them; on all ranks.
             RuntimeError: a rank has failed, with its number and its error; on all ranks.
 
         >>> import numpy as np, os, tempfile
@@ -84,9 +95,45 @@ class ShardedIndex:
         """
         name = "ShardedIndex.build"
         ranks = Ranks(name, group)
-        local, error = attempt(lambda: _part(name, files, bits, device, ranks.rank, ranks.size), HammingIndex(1))
-        ranks.agree(BUILD, error, [])
-        return cls(local, group)
+        local = shares.read(ranks, files, bits, device, multi_index)
+        shares.check_ids(ranks, local._snapshot)
+        index = cls(local, group)
+        if multi_index == "always":
+            index._make_tables(name)
+        return index
+
+    def make_tables(self) -> None:
+        """Make tables for multi-index hashing on all ranks, for codes of up to 64 bits on a CPU, if they are not there.
+
+        Searches use them as long as they cover all codes of a rank: make them again after adding or removing. It may
+        take longer than the timeout of the group. docs/index.md says when tables help, and what they take.
+
+        Raises:
+            ValueError: codes that can have no tables.
+            RuntimeError: a rank has failed, with its number and its error; on all ranks.
+
+        >>> import numpy as np
+        >>> from fasthash import HammingIndex, distributed
+        >>> distributed.start()
+        >>> local = HammingIndex(8)
+        >>> local.add(np.array([[1], [2], [3]], dtype=np.uint8))
+        >>> index = distributed.ShardedIndex(local)
+        >>> index.make_tables()
+        >>> local.multi_index_bytes > 0
+        True
+        >>> torch.distributed.destroy_process_group()
+        """
+        self._make_tables("ShardedIndex.make_tables")
+
+    def _make_tables(self, name: str) -> None:
+        state = self.local._snapshot
+
+        def make() -> None:
+            inputs.when(name, "always", state.bits, state.device)
+            nothing = torch.zeros((1, state.codes.shown.shape[1]), dtype=torch.uint8)
+            replace(state, multi_index="always").topk(nothing, 1, Allowed())
+
+        Ranks(name, self.group).wait_for_all(TABLES, make)
 
     def __len__(self) -> int:
         """Codes of this rank; `total` has those of all."""
@@ -122,7 +169,7 @@ class ShardedIndex:
             TypeError, ValueError, RuntimeError: as `sharded_topk`; the filter is of different kinds, or names an id
                 that is on no rank.
         """
-        asked = _Asked("ShardedIndex.search", self, queries, filter, source, {"k": (k, 1)})
+        asked = Asked("ShardedIndex.search", self.group, self.local, queries, filter, source, {"k": (k, 1)})
 
         def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             distances, positions = asked.state.topk(x, k, asked.allowed)
@@ -153,7 +200,9 @@ class ShardedIndex:
         Raises:
             TypeError, ValueError, RuntimeError: as `search`.
         """
-        asked = _Asked("ShardedIndex.range_search", self, queries, filter, source, {"radius": (radius, 0)})
+        asked = Asked(
+            "ShardedIndex.range_search", self.group, self.local, queries, filter, source, {"radius": (radius, 0)}
+        )
 
         def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             offsets, distances, positions = asked.state.within(x, radius, asked.allowed)
@@ -189,9 +238,11 @@ class ShardedIndex:
             TypeError, ValueError, RuntimeError: as `search`.
         """
         numbers = {"k": (k, 1), "oversample": (oversample, 1)}
-        asked = _Asked("ShardedIndex.search_rescored", self, queries, filter, source, numbers, scale, floats=True)
+        asked = Asked(
+            "ShardedIndex.search_rescored", self.group, self.local, queries, filter, source, numbers, scale, floats=True
+        )
         ranks, state = asked.ranks, asked.state
-        total = int(ranks.agree(COUNT, asked.error, [len(state)])[:, 0].sum())
+        total = sum(asked.sizes())
 
         def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return state.topk(ops.pack(x.detach()), most_candidates(k, oversample, total), asked.allowed)
@@ -209,131 +260,8 @@ class ShardedIndex:
         return asked.given_back(best(ranks, order, found, k))  # type: ignore[no-any-return]
 
 
-class _Asked:
-    """A search as this rank was asked for it: checked, with the queries of the source. Nothing is raised before all
-    ranks can know of it.
-
-    Attributes:
-        ranks: all of them.
-        state: of the local index, to the end of the search.
-        queries: of all ranks; None where something is wrong.
-        allowed: which local codes may be returned.
-        scale: factors of documents, or None.
-        error: what is wrong so far, on this rank.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        index: ShardedIndex,
-        queries: Any,
-        filter: Any,
-        source: int | None,
-        numbers: dict[str, tuple[int, int]],
-        scale: Any = None,
-        *,
-        floats: bool = False,
-    ) -> None:
-        self.ranks, self.state = Ranks(name, index.group), index.local._snapshot
-        state, device = self.state, self.state.device
-        self.allowed, self._filter = Allowed(), Filter()
-        self.scale: torch.Tensor | None = None
-        self._numbers: dict[str, int] = {}
-        self._back: Callable[[Any], Any] = _same
-
-        def given() -> torch.Tensor | None:
-            self._numbers = {key: _check.whole(name, key, value, least) for key, (value, least) in numbers.items()}
-            like = np.zeros((0, 1), np.uint8) if queries is None and device.type == "cpu" else queries
-            listed, factors = inputs.listed(name, "filter", filter, like), scale_array(like, scale)
-            arrays, self._back = inputs.placed(name, device, queries=like, filter=listed, scale=factors)
-            self.scale = arrays[2]
-            self.allowed, self._filter = _allowed(name, arrays[1], state)
-            return None if queries is None else arrays[0]
-
-        def check(x: torch.Tensor) -> None:
-            if floats:
-                inputs.float_rows(name, x, self.scale, state)
-            else:
-                inputs.code_rows(name, "queries", x, state.bits)
-
-        rows, error = attempt(given, None)
-        self.queries: Any = None
-        self.queries, self.error = share(self.ranks, rows, source, device, check, error)
-        if source is not None and self.error is None:
-            self.error = attempt(lambda: check(self.queries), None)[1]
-
-    def answer(
-        self, step: str, search: Callable[[Any], Any], count: Callable[[Any], int] = lambda found: 0
-    ) -> tuple[Any, list[int], list[int]]:
-        """What this rank found, the order of the ranks, and what each counted."""
-        found, error = None, self.error
-        if error is None:
-            found, error = attempt(lambda: search(self.queries), None)
-        counted = 0 if found is None else count(found)
-        extent = (self.ranks.rank, 1)
-        return found, *agree(self.ranks, step, error, self.queries, self._numbers, self._filter, extent, counted)
-
-    def given_back(self, result: tuple[torch.Tensor, ...]) -> Any:
-        """A result as the caller gave the queries."""
-        return self._back(tuple(x.to(self.state.device) for x in result))
-
-
-def _same(result: Any) -> Any:
-    return result
-
-
-def _allowed(name: str, given: torch.Tensor | None, state: Snapshot) -> tuple[Allowed, Filter]:
-    """A filter: a mask of the local codes, or ids of which some are elsewhere."""
-    if given is None or given.dtype == torch.bool:
-        return inputs.allowed(name, given, state), Filter(mask=given)
-    ids = inputs.id_values(name, given, name="filter")
-    positions = state.find(ids)
-    known = positions >= 0
-    return Allowed.at(positions[known], len(state)), Filter(ids=ids, known=known)
-
-
-def _part(
-    name: str,
-    files: Sequence[str | os.PathLike[str]],
-    bits: int | None,
-    device: str | torch.device,
-    rank: int,
-    size: int,
-) -> HammingIndex:
-    """The rows of files that fall to a rank."""
-    if isinstance(files, (str, os.PathLike)):
-        raise TypeError(f"{name}: files: expected a list of files, got {files!r}")
-    opened = [_open(name, os.fspath(file)) for file in files]
-    widths = sorted({width for _, _, width in opened})
-    if bits is None:
-        if len(widths) != 1:
-            raise ValueError(f"{name}: files: expected codes of one width, got bits {widths}")
-        bits = widths[0]
-    index = HammingIndex(bits, device=device)
-    total = sum(count for _, count, _ in opened)
-    first, last = total * rank // size, total * (rank + 1) // size
-    begin = 0
-    for read, count, _ in opened:
-        for at in range(max(first, begin), min(last, begin + count), _ROWS):
-            rows = min(_ROWS, min(last, begin + count) - at)
-            codes, ids = read(at - begin, at - begin + rows)
-            index.add(codes, np.arange(at, at + rows) if ids is None else ids)
-        begin += count
-    return index
-
-
-def _open(name: str, file: str) -> tuple[Callable[[int, int], tuple[Any, Any]], int, int]:
-    """How to read codes and ids from a row to another, the number of rows, the bits of a code."""
-    if not file.endswith(".npy"):
-        header = describe(file)
-        index = HammingIndex.load(file, mmap=True)
-
-        def blocks(first: int, last: int) -> tuple[Any, Any]:
-            block = next(index.blocks(last - first, start=first))
-            return block.codes, block.ids
-
-        return blocks, header.count, header.bits
-    codes = np.load(file, mmap_mode="r", allow_pickle=False)
-    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] == 0:
-        raise ValueError(f"{name}: files: expected uint8 (rows, bytes) in {file}, got {codes.dtype} {codes.shape}")
-    return lambda first, last: (codes[first:last], None), codes.shape[0], 8 * codes.shape[1]
+def _kind(name: str, local: HammingIndex) -> list[int]:
+    """Of an index, what has to be the same on all ranks."""
+    if not isinstance(local, HammingIndex):
+        raise TypeError(f"{name}: local: expected a HammingIndex, got {type(local).__name__}")
+    return [local.bits, _DOCUMENTS.index(local.documents)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from fasthash.index.rows import Rows
@@ -19,9 +20,13 @@ class _Run:
     ids: torch.Tensor
     positions: torch.Tensor | None
 
+    def places(self, ids: torch.Tensor) -> torch.Tensor:
+        """Where ids stand in this run, if they do."""
+        return torch.searchsorted(self.ids, ids).clamp_(max=len(self.ids) - 1)
+
     def find(self, ids: torch.Tensor) -> torch.Tensor:
         """Positions, -1 where an id is not in this run."""
-        places = torch.searchsorted(self.ids, ids).clamp_(max=len(self.ids) - 1)
+        places = self.places(ids)
         found = places if self.positions is None else self.positions[places]
         return torch.where(self.ids[places] == ids, found, -1)
 
@@ -84,6 +89,15 @@ class Ids:
             found = torch.maximum(found, run.find(ids))
         return found
 
+    def _has(self, ids: torch.Tensor) -> torch.Tensor:
+        """Which ids (m,) are here, bool (m,)."""
+        if self.first is not None:
+            return self.find(ids) >= 0
+        found = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+        for run in self.runs:
+            found |= run.ids[run.places(ids)] == ids
+        return found
+
     def continued(self, first: int, count: int, device: torch.device) -> Ids:
         """These ids and then first, first + 1, ..., all of them larger than any of these."""
         if self.count == 0:
@@ -118,7 +132,7 @@ class Ids:
             twice = block.ids[1:][block.ids[1:] == block.ids[:-1]]
             if len(twice):
                 raise ValueError(f"id {int(twice[0])} stands twice")
-        known = block.ids[self.find(block.ids) >= 0]  # searched in order, which the caches like
+        known = block.ids[self._has(block.ids)]  # searched in order, which the caches like
         if len(known):
             raise ValueError(f"id {int(known[0])} is there already")
         return Ids(count, None, before.rows.appended(ids), False, _merged((*before.runs, block)))
@@ -169,10 +183,18 @@ def _merged(runs: tuple[_Run, ...]) -> tuple[_Run, ...]:
     for run in runs:
         while stack and len(stack[-1].ids) < 2 * len(run.ids):
             before = stack.pop()
-            ids, order = torch.cat([before.ids, run.ids]).sort()
-            run = _Run(ids, torch.cat([_positions(before), _positions(run)])[order])
+            ids = torch.cat([before.ids, run.ids])
+            order = _order_of_two(ids)
+            run = _Run(ids[order], torch.cat([_positions(before), _positions(run)])[order])
         stack.append(run)
     return tuple(stack)
+
+
+def _order_of_two(ids: torch.Tensor) -> torch.Tensor:
+    """What puts two runs in order that follow one another; NumPy's stable sort sees that they are runs."""
+    if ids.is_cuda:
+        return ids.argsort()
+    return torch.from_numpy(np.argsort(ids.numpy(), kind="stable"))
 
 
 def _positions(run: _Run) -> torch.Tensor:

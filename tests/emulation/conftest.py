@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from emulated_ops import load, load_emulated, package_file
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
 
-def _load(name: str, file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _package_file(pattern: str) -> Path | None:
-    """The first file of the package, wherever it is installed, that fits."""
-    spec = importlib.util.find_spec("fasthash")
-    folders = [] if spec is None else list(spec.submodule_search_locations or [])
-    return next((file for folder in folders for file in sorted(Path(folder).glob(pattern))), None)
-
-
 @pytest.fixture(scope="session")
 def emulated() -> ModuleType:
-    """The module fasthash._emulated, or another build of it, which FASTHASH_EMULATED names."""
-    named = os.environ.get("FASTHASH_EMULATED")
-    file = Path(named) if named else _package_file("_emulated*.so")
-    if file is None:
-        pytest.skip("fasthash._emulated is not built; configure with -DFASTHASH_EMULATION=ON")
-    return _load("_emulated", file)
+    """The module fasthash._emulated."""
+    return load_emulated()
 
 
 @pytest.fixture(scope="session")
 def reference() -> ModuleType:
     """The NumPy twins of the ops."""
-    file = _package_file("ops/reference.py")
+    file = package_file("ops/reference.py")
     assert file is not None
-    return _load("reference", file)
+    return load("reference", file)
 
 
 def _address(array: Array | None) -> int:

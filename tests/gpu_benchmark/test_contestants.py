@@ -9,10 +9,11 @@ import gpu
 import pytest
 import torch
 from gpu_cells import GROUPS, cells, copies, inputs
-from gpu_contestants import OPS, chosen_path, contestants
+from gpu_contestants import OPS, contestants
 from gpu_fakes import cell_of
 from gpu_loops import Library
-from gpu_running import against_cpu, check
+from gpu_paths import chosen_path
+from gpu_running import against_cpu, check, checked_rows
 
 import fasthash
 
@@ -76,11 +77,35 @@ def test_a_wrong_result_is_refused(op: str) -> None:
             against_cpu(cell, arrays, tuple(wrong) if len(wrong) > 1 else wrong[0])
 
 
+def test_rows_that_meet_the_cpu_are_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rows, expected in ((1, [36]), (2, [0, 36]), (4, [0, 12, 24, 36]), (37, [*range(37)]), (99, [*range(37)])):
+        monkeypatch.setattr("gpu_running.CPU_BIT_PAIRS", rows * 501 * 64)
+        assert checked_rows(cell_of("hamming_topk")).tolist() == expected
+    monkeypatch.setattr("gpu_running.CPU_ROWS", 3)
+    assert checked_rows(cell_of("unpack")).tolist() == [0, 250, 500]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_a_wrong_last_row_is_refused(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_running.CPU_BIT_PAIRS", 4 * 501 * 64)
+    monkeypatch.setattr("gpu_running.CPU_ROWS", 4)
+    cell = cell_of(op, data="float32" if op == "pack" else "random")
+    (arrays,) = inputs(cell, "cpu")
+    right = OPS[op](cell, arrays)
+    against_cpu(cell, arrays, right)
+    parts = right if isinstance(right, tuple) else (right,)
+    for place in range(len(parts)):
+        wrong = [part.clone() for part in parts]
+        wrong[place].view(-1)[-1] += 1 if place or op != "hamming_range" else -1  # a result less
+        with pytest.raises(AssertionError, match="on the CPU"):
+            against_cpu(cell, arrays, tuple(wrong) if len(wrong) > 1 else wrong[0])
+
+
 def test_paths_are_set_before_each_call_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
     def set_path(name: str) -> None:
-        if name == "placed":
+        if name == "counting":
             raise ValueError("no such path")
         seen.append(name)
 
@@ -90,10 +115,12 @@ def test_paths_are_set_before_each_call_and_given_back(monkeypatch: pytest.Monke
     cell = cell_of("hamming_topk")
     (arrays,) = inputs(cell, "cpu")
     by_name = {contestant.name: contestant for contestant in contestants("hamming_topk", None)}
-    assert by_name["fasthash placed"].missing(cell) == "no such path"
+    assert by_name["fasthash counting"].missing(cell) == "no such path"
     assert by_name["fasthash tensor"].missing(cell) == "no binary products on this GPU"
     assert by_name["fasthash popcount"].missing(cell) == ""
     assert seen[-1] == "auto"
+    native.topk_path = lambda *sizes: "counting"
+    assert by_name["fasthash popcount"].missing(cell) == "these sizes go by counting"
     calls = [by_name[name].start(cell, arrays) for name in ("fasthash popcount", "fasthash")]
     for call in (*calls, *calls):
         call()

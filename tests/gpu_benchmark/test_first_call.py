@@ -13,8 +13,13 @@ from first_gpu_call import Step, follow
 
 SAY = [sys.executable, "-c", "import sys; print('said', *sys.argv[1:])"]
 FAIL = [sys.executable, "-c", "raise SystemExit(3)"]
-# A step that starts another process, as pip and pytest do, which would go on after it.
-HANG = ["sh", "-c", "sleep 60 & echo $!; wait"]
+# A step that starts a process in a group of its own, as ninja does, which would go on after it.
+START = """
+import os, subprocess, time
+print(subprocess.Popen(["sleep", "60"], preexec_fn=os.setpgrp).pid, flush=True)
+time.sleep(60)
+"""
+HANG = [sys.executable, "-c", START]
 
 
 def test_steps_go_on_after_failed_tests_but_not_after_a_failed_build(
@@ -31,8 +36,8 @@ def test_steps_go_on_after_failed_tests_but_not_after_a_failed_build(
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc to look a process up in")
 def test_a_step_that_hangs_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
-    ends = follow([Step("tests", HANG, 0.5), Step("benchmark", SAY, 60)], 60, tmp_path)
-    assert ends == {"tests": "stopped after 0 s", "benchmark": "ok"}
+    ends = follow([Step("tests", HANG, 2), Step("benchmark", SAY, 60)], 60, tmp_path)
+    assert ends == {"tests": "stopped after 2 s", "benchmark": "ok"}
     child = (tmp_path / "tests.log").read_text().strip()
     for _ in range(50):
         try:

@@ -20,6 +20,10 @@ Path choose_path(int capability, int64_t queries, int64_t database, int64_t byte
 // The same for hamming_distance and label_overlap: kPopcount or kTensor.
 Path choose_matrix_path(int capability, int64_t a_rows, int64_t b_rows, int64_t bytes);
 
+// The path that a call takes on the current device: what set_path asks for, where that is possible, else the choice.
+Path topk_path(int64_t queries, int64_t database, int64_t bytes, int64_t k);
+Path matrix_path(int64_t a_rows, int64_t b_rows, int64_t bytes);
+
 // For tests and benchmarks: "auto", "counting", "popcount" or "tensor", from now on, for the whole process; at start,
 // FASTHASH_CUDA_PATH. Calls that cannot take that path go on as with "auto". Throws std::invalid_argument.
 void set_path(const std::string& name);
