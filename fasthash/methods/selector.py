@@ -97,7 +97,7 @@ class Selector:
         place = cast(ModalNetwork, state.modules["selector"]).names.index(modality)
         logits = cast(Tensor, cast(nn.ModuleList, state.modules["classes"])[place](hidden))
         known = labels >= 0 if labels.ndim == 1 else labels.any(1)
-        return cast(Tensor, classification(logits[known], labels[known], kind="bce") / logits.shape[1])
+        return classification(logits[known], labels[known], kind="bce") / logits.shape[1]
 
     @torch.no_grad()
     def put_negatives(self, state: State, side: Side, table: Tensor, triplets: int, generator: Generator) -> None:
