@@ -229,6 +229,8 @@ def report_on(run: training.Run, dataset: Dataset, split: Split, **options: Any)
         "device": run.accelerator(),
     }
     if training.load(run).modalities:
+        if (length := options.pop("length", None)) is not None:
+            raise ValueError(f"evaluate: --length: expected none for a run of several modalities, got {length}")
         return training.report_directions(run, **sides, **options)
     return training.report_run(run, database_rows=split.database, **sides, **options)
 

@@ -64,7 +64,7 @@ def cache_features(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     features = cache_features(torch.rand(40, 3, 8, 8), network, folder=folder)
         ...     TrainingSet(features, torch.arange(40) % 10, range(20), range(20, 40)).spec
-        ItemSpec(shape=(5,), classes=10)
+        ItemSpec(shape=(5,), classes=10, modalities=())
     """
     if batch_size < 1:
         raise ValueError(f"cache_features: batch_size: expected >= 1, got {batch_size}")

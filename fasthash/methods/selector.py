@@ -65,12 +65,12 @@ class Selector:
         reward = selector_reward(near, far, margin=self.margin)
         with state.drawing_from("selector"):
             hidden = [self._hidden(state, *x) for x in ((side.query, queries), (other, picked.flatten()))]
-        h, u = (self._from_hidden(state, name, x) for name, x in zip((side.query, other), hidden, strict=True))
-        if self.prob == "pair":
-            selection = selection_error(-_apart(h, u), reward)
-        else:
-            every = (-_apart(h, outputs(state, "selector", other, kept.flatten()))).softmax(1)
-            selection = (every.gather(1, drawn) - reward).abs().mean()
+            h, u = (self._from_hidden(state, name, x) for name, x in zip((side.query, other), hidden, strict=True))
+            if self.prob == "pair":
+                selection = selection_error(-_apart(h, u), reward)
+            else:
+                every = (-_apart(h, outputs(state, "selector", other, kept.flatten()))).softmax(1)
+                selection = (every.gather(1, drawn) - reward).abs().mean()
         if "classes" not in state.modules:
             return {"selection": selection}
         classes = self._class_term(state, side.query, hidden[0], labels[queries])
@@ -97,8 +97,7 @@ class Selector:
         place = cast(ModalNetwork, state.modules["selector"]).names.index(modality)
         logits = cast(Tensor, cast(nn.ModuleList, state.modules["classes"])[place](hidden))
         known = labels >= 0 if labels.ndim == 1 else labels.any(1)
-        total: Tensor = classification(logits[known], labels[known], kind="bce")
-        return total / logits.shape[1]
+        return classification(logits[known], labels[known], kind="bce") / logits.shape[1]
 
     @torch.no_grad()
     def put_negatives(self, state: State, side: Side, table: Tensor, triplets: int, generator: Generator) -> None:

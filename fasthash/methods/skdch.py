@@ -198,13 +198,15 @@ class SKDCH(Method):
         """The stages of the class docstring.
 
         Raises:
-            ValueError: items that are not in several modalities, pairs in place of labels, or no labelled items in two
-                modalities.
+            ValueError: items that are not in several modalities, pairs in place of labels, no labelled items in two
+                modalities, or vote="per_class" with class ids.
         """
         if data.present is None or data.pairs is not None:
             raise ValueError("SKDCH: data must be data.Modalities with labels, got items of one kind, or pairs")
         if not sides_of(data, joint=False, among=data.is_labelled):
             raise ValueError("SKDCH: data must have labelled items in two modalities or more, got none")
+        if self.vote == "per_class" and data.labels.ndim == 1:
+            raise ValueError('SKDCH: vote must be "majority" or "last" with class ids, got "per_class"')
         plan: list[Stage | Repeat] = [self._triplet_stage(data, "teacher", seed)]
         if self.adversarial and self.adversarial_rounds:
             rounds = [self._selector_stage(data, seed), self._triplet_stage(data, "adversarial", seed)]

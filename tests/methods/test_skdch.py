@@ -11,7 +11,7 @@ from run_helpers import same_weights
 
 from fasthash import methods
 from fasthash.data import Modalities, TrainingSet
-from fasthash.losses import improved_triplet, partner_likelihood, selection_error, triplet_hinge
+from fasthash.losses import draw_by_label, improved_triplet, partner_likelihood, selection_error, triplet_hinge
 from fasthash.methods import Cursor, State, walk
 from fasthash.methods.across import Side, sides_of
 from fasthash.ops import hamming_distance, pack
@@ -219,6 +219,51 @@ def test_selector_and_teacher_do_not_move_each_other(prob):
     assert all(p.grad is not None for p in state.modules["teacher"].parameters())
 
 
+@pytest.mark.parametrize("prob", ["pair", "candidates"])
+def test_the_loss_of_the_selector_is_a_plain_loop(prob):
+    data = items(missing=True)
+    method, side, queries = skdch(selector_prob=prob), Side("image", ("text",)), torch.arange(6)
+    found = method.selector.losses(start(method, data), side, queries)
+    state = start(method, data)
+    generator = state.generator("selector")
+    pool = data.present[:, 1].nonzero()[:, 0]
+    known = pool[pool < 15]
+    positives = known[
+        draw_by_label(data.labels[queries], data.labels[known], similar=True, draws=2, generator=generator)
+    ]
+    kept = pool[torch.randint(len(pool), (6, round(0.3 * len(pool))), generator=generator)]
+
+    def h(module, name, place):
+        return state.modules[module](data.take(torch.tensor([place]), name), name)[0]
+
+    def classes(name, place):
+        branch = state.modules["selector"].branch(name)
+        head = state.modules["classes"][["image", "text"].index(name)]
+        p = torch.sigmoid(head(torch.tanh(branch.head[0](data.take(torch.tensor([place]), name)))))[0]
+        y = torch.nn.functional.one_hot(data.labels[place], 3)
+        return -(y * p.log() + (1 - y) * (1 - p).log()).mean()
+
+    apart = [
+        torch.stack([squared(h("selector", "image", q), h("selector", "text", u)) for u in row.tolist()])
+        for q, row in zip(range(6), kept, strict=True)
+    ]
+    shares = torch.stack([(-d).softmax(0) for d in apart])
+    drawn = torch.multinomial(shares.detach(), 2, replacement=True, generator=generator)
+    errors, of_queries, of_picked = [], [], []
+    for q in range(6):
+        picked = kept[q, drawn[q]].tolist()
+        chosen = shares[q, drawn[q]] if prob == "candidates" else (-apart[q][drawn[q]]).softmax(0)
+        for j, u in enumerate(picked):
+            near = squared(h("teacher", "image", q), h("teacher", "text", int(positives[q, j])))
+            far = squared(h("teacher", "image", q), h("teacher", "text", u))
+            errors.append((chosen[j] - 10 ** -(5 + near - far).abs().detach()).abs())
+            of_picked += [classes("text", u)] if u < 15 else []
+        of_queries.append(classes("image", q))
+    assert 0 < len(of_picked) < 12
+    torch.testing.assert_close(found["selection"], torch.stack(errors).mean())
+    torch.testing.assert_close(found["classes"], torch.stack(of_queries).mean() + torch.stack(of_picked).mean())
+
+
 def test_selected_negatives_are_near_and_never_known_positives():
     data = items()
     method, side = skdch(selector_share=1.0), Side("image", ("text",))
@@ -313,7 +358,7 @@ def test_hidden_labels_change_nothing(multi_hot, tmp_path):
     assert same_weights(*runs)
 
 
-@pytest.mark.parametrize("options", [{}, {"joint": True}, {"pairs": "mean"}, {"knn_space": "binary", "vote": "last"}])
+@pytest.mark.parametrize("options", [{"joint": True}, {"pairs": "mean", "knn_space": "binary", "vote": "last"}])
 def test_three_modalities_one_of_which_is_often_missing(options, tmp_path):
     names = ("image", "text", "sound")
     data = items(names, missing=True)
@@ -377,10 +422,12 @@ def test_options_are_checked_when_the_method_is_made(options, message):
         skdch(**options)
 
 
-def test_data_of_one_kind_are_refused(tmp_path):
+def test_data_that_do_not_fit_are_refused(tmp_path):
     one = TrainingSet(torch.randn(20, 5), torch.arange(20) % 2, range(5), range(5, 20))
     with pytest.raises(ValueError, match=r"SKDCH: data must be data\.Modalities of two or more, got 0"):
         trained(tmp_path, "run", skdch(), one)
+    with pytest.raises(ValueError, match='vote must be "majority" or "last" with class ids, got "per_class"'):
+        trained(tmp_path, "run", skdch(vote="per_class"), items())
     assert not (tmp_path / "run").exists()
 
 

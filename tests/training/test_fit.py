@@ -71,7 +71,13 @@ def test_run_folder_says_what_was_done(digits, run):
     config = json.loads((run.path / "config.json").read_text())
     assert config["method"] == "pts3h"
     assert config["items"].pop("digest") == digits[3].digest()
-    assert config["items"] == {"shape": [1, 8, 8], "classes": 10, "labelled": 100, "unlabelled": 1197}
+    assert config["items"] == {
+        "shape": [1, 8, 8],
+        "classes": 10,
+        "modalities": [],
+        "labelled": 100,
+        "unlabelled": 1197,
+    }
     assert run.method() == methods.create("pts3h", **SMALL)
     assert {path.name for path in run.path.iterdir()} == {
         "config.json",
