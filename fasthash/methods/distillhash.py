@@ -196,7 +196,7 @@ class DistillHash(Method):
             with state.drawing_from("student") as generator:
                 h = state.modules["student"](self.perturbation(batch.x, generator))
             signs = self.on_diagonal(target(state, batch.index))
-            return {name: signed_pairs(state.gather(h), signs, kind=kind)}
+            return {kind: signed_pairs(state.gather(h), signs, kind=kind)}
 
         return Stage(
             name,

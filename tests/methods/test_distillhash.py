@@ -90,14 +90,14 @@ def test_steps_see_noisy_pairs_first_and_kept_pairs_at_last(tmp_path):
     index = torch.arange(5, 29)
     batch = state.data.batch(index)
     x = state.data.take(index)
-    loss = noisy.step(state, batch, Cursor((1,)))["noisy"]
+    loss = noisy.step(state, batch, Cursor((1,)))["l2"]
     f = torch.nn.functional.normalize(x)
     signs = torch.where(1 - f @ f.T < state.tensors["threshold"], 1, -1)
     torch.testing.assert_close(loss, signed_pairs(network(x), signs, kind="l2"))
     state.tensors = tensors
     distilled = torch.cat(list(method.distilled(tensors)))
     assert {-1, 0, 1} == set(distilled.unique().tolist())
-    loss = final.step(state, batch, Cursor((3,)))["final"]
+    loss = final.step(state, batch, Cursor((3,)))["likelihood"]
     torch.testing.assert_close(loss, signed_pairs(network(x), distilled[index][:, index]))
 
 
@@ -141,7 +141,7 @@ def test_the_final_stage_starts_from_the_first_weights_or_goes_on(reinit):
     optimiser = noisy.optimisers["noisy"](state)
     for batch in itertools.islice(noisy.reads(state, Cursor((1,))), 30):
         optimiser.zero_grad()
-        noisy.step(state, batch, Cursor((1,)))["noisy"].backward()
+        noisy.step(state, batch, Cursor((1,)))["l2"].backward()
         optimiser.step()
     learnt = copy.deepcopy(student.state_dict())
     assert not torch.equal(first["head.0.weight"], learnt["head.0.weight"])
@@ -212,7 +212,7 @@ def test_what_keeps_nothing_warns():
         distil.run(state, Cursor((2,)))
     assert not state.tensors["positive"].any()
     assert not state.tensors["negative"].any()
-    loss = final.step(state, state.data.batch(torch.arange(20)), Cursor((3,)))["final"]
+    loss = final.step(state, state.data.batch(torch.arange(20)), Cursor((3,)))["likelihood"]
     assert loss.item() == 0
 
 
