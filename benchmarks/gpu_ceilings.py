@@ -21,6 +21,7 @@ from ceilings import Unavailable
 from gpu_loops import (
     BINS,
     CHAINS,
+    GROUPED,
     PER_ROUND,
     THREADS,
     UNROLL,
@@ -44,15 +45,17 @@ BUFFER_BYTES = 2 << 30
 
 def per_round(name: str) -> int:
     """What a round of one block does: instructions times lanes, or bits of products."""
-    if name == "b1 wgmma":
-        return UNROLL * (THREADS // 128) * 64 * 64 * 256
+    if name in GROUPED:
+        return UNROLL * (THREADS // 128) * 64 * GROUPED[name] * 256
     if name.startswith("b1"):
         return PER_ROUND * (THREADS // 32) * 16 * 8 * int(name[4:])
     return PER_ROUND * THREADS
 
 
 def blocks_of(name: str, multiprocessors: int, threads_of_each: int) -> int:
-    """As many as run at a time; products need 64 registers a thread."""
+    """As many as run at a time; products need 64 registers a thread, of a warpgroup more where they are wider."""
+    if name in GROUPED:
+        return multiprocessors * 256 // GROUPED[name]
     return multiprocessors * (4 if name.startswith("b1") else threads_of_each // THREADS)
 
 
@@ -62,7 +65,8 @@ def measure_loop(library: Library, name: str, blocks: int, device: str, seconds_
         raise AssertionError(f"{name}: {wrong}")
     numbers = seeds_of(name)
     seeds = torch.from_numpy(numbers.view(np.int32)).to(device)
-    size = {"histogram": BINS, **dict.fromkeys(("b1 k256", "b1 k128", "b1 wgmma"), 4 * CHAINS * THREADS)}
+    size = {"histogram": BINS, **dict.fromkeys(("b1 k256", "b1 k128"), 4 * CHAINS * THREADS)}
+    size |= {loop: columns // 2 * THREADS for loop, columns in GROUPED.items()}
     out = torch.full((blocks, size.get(loop_of(name), CHAINS * THREADS)), -1, dtype=torch.int32, device=device)
     watch = torch.zeros(2, dtype=torch.int64, device=device)
 

@@ -1,5 +1,8 @@
 """Search with and without the tables of multi-index hashing: random codes, real ones, and FAISS' hashes beside them.
 
+Twice: the kernels alone, and a `HammingIndex` that never has tables beside one with "auto", after it has made them and
+got used to the cell's searches. The two are made of the same table.
+
     python benchmarks/multi_index.py [--codes 1000000 10000000] [--bits 32 64] [--queries 1 8 64] [--threads 2]
 
 Results are compared before they are timed; each repeat has queries of its own. FAISS' multi-hash is asked for a number
@@ -25,13 +28,17 @@ from machine import card
 from timing import REST, seconds_of, summary
 
 import fasthash
+from fasthash import HammingIndex
 from fasthash.index.rows import allocate
 from fasthash.ops.multi_index import MultiIndex
+from fasthash.ops.search import topk_kernel
 
 RESULTS = Path(__file__).parent / "results"
 KS = (1, 10, 100)
 MOST_OF_FAISS = 1_000_000  # codes that its hash tables are filled with
 K_OF_FAISS = 10
+MOST_SEARCHES = 3000  # before "auto" has made tables
+FIRST = 24  # searches of a cell that are not timed
 COPIES = 100  # of each projected feature, with noise
 
 
@@ -89,6 +96,18 @@ def faiss_calls(codes: np.ndarray, bits: int, parts: int, k: int) -> dict[str, C
     return {"FAISS flat": lambda q: flat.search(q, k), "FAISS multi-hash, 2 flips": lambda q: hashed.search(q, k)}
 
 
+def indexes_of(codes: torch.Tensor, queries: np.ndarray, bits: int) -> dict[str, HammingIndex]:
+    """One without tables and one that has made them by itself, if that pays within some searches."""
+    never, auto = (HammingIndex(bits, multi_index=when) for when in ("never", "auto"))
+    for index in (never, auto):
+        index.add(codes)
+    for i in range(MOST_SEARCHES):
+        if auto.multi_index_bytes:
+            break
+        auto.search(queries[i % len(queries)][None], 1)
+    return {"index, never": never, "index, auto": auto}
+
+
 def measure(
     codes: np.ndarray, queries: np.ndarray, bits: int, options: argparse.Namespace
 ) -> Iterator[dict[str, object]]:
@@ -97,10 +116,14 @@ def measure(
     begun = time.perf_counter()
     tables = MultiIndex(table, bits)
     making = time.perf_counter() - begun
+    indexes = indexes_of(table, queries, bits)
     for k in KS:
         peers = faiss_calls(codes, bits, tables.parts, k) if k == K_OF_FAISS else {}
         for count in options.queries:
             blocks = [queries[i : i + count] for i in range(0, len(queries) - count + 1, count)]
+            for i in range(FIRST):
+                for index in indexes.values():
+                    index.search(blocks[-1 - i % (len(blocks) - options.repeats or 1)], k)
             seconds: dict[str, list[float]] = {}
             scanned, equal = 0, 0
             for block in blocks[: options.repeats]:
@@ -110,10 +133,16 @@ def measure(
                     *got, given_up = tables.topk(asked, table, k, patience=patience)
                     assert all(map(torch.equal, got, expected))
                 scanned += given_up
+                for index in indexes.values():
+                    assert all(map(torch.equal, index.search(asked, k), expected))
                 calls = {
-                    "scan": lambda asked=asked, k=k: fasthash.hamming_topk(asked, table, k),
+                    "scan": lambda asked=asked, k=k: topk_kernel(asked, table, k),
                     "tables": lambda asked=asked, k=k: tables.topk(asked, table, k),
                     "tables, never a scan": lambda asked=asked, k=k: tables.topk(asked, table, k, patience=math.inf),
+                }
+                calls |= {
+                    name: lambda index=index, asked=asked, k=k: index.search(asked, k)
+                    for name, index in indexes.items()
                 }
                 calls |= {name: lambda call=call, block=block: call(block) for name, call in peers.items()}
                 if "FAISS multi-hash, 2 flips" in peers:
@@ -132,6 +161,7 @@ def measure(
                 "parts": tables.parts,
                 "bytes a code": tables.bytes / len(codes),
                 "making": making,
+                "auto has tables": indexes["index, auto"].multi_index_bytes > 0,
                 "scanned": scanned / asked_in_all,
                 "FAISS multi-hash equal": equal / asked_in_all if peers else None,
                 "seconds": seconds,

@@ -187,6 +187,15 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
       },
       "rows"_a, "bits"_a, "threads"_a);
   m.def(
+      "tables_bytes",
+      [](int64_t rows, int64_t bits) {
+        const Check check("tables_bytes");
+        check.range("rows", rows, 0, cpu::MultiIndex::kMostRows);
+        check.range("bits", bits, 1, cpu::MultiIndex::kMostBits);
+        return cpu::tables_bytes(rows, bits);
+      },
+      "rows"_a, "bits"_a);
+  m.def(
       "walk_costs",
       [](int64_t rows, int64_t bits) {
         const Check check("walk_costs");

@@ -71,10 +71,27 @@ class Found final : public RangeResult {
   // Of a query, in order.
   std::vector<uint64_t>& keys(int64_t query) { return keys_[static_cast<size_t>(query)]; }
 
+  // What a scan found for some of the queries, which have no keys.
+  void add(std::vector<int64_t> scanned, std::unique_ptr<RangeResult> of_scan) {
+    scanned_ = std::move(scanned);
+    of_scan_ = std::move(of_scan);
+  }
+
   void counts(int64_t* counts) const override {
-    for (const auto& keys : keys_) *counts++ = static_cast<int64_t>(keys.size());
+    std::transform(keys_.begin(), keys_.end(), counts,
+                   [](const auto& keys) { return static_cast<int64_t>(keys.size()); });
+    if (of_scan_ == nullptr) return;
+    std::vector<int64_t> own(scanned_.size());
+    of_scan_->counts(own.data());
+    for (size_t i = 0; i < own.size(); ++i) counts[scanned_[i]] = own[i];
   }
   void write(const int64_t* offsets, int32_t* distances, int64_t* indices, int threads) const override {
+    if (of_scan_ != nullptr) {
+      std::vector<int64_t> own;
+      for (const int64_t query : scanned_) own.push_back(offsets[query]);
+      own.push_back(offsets[scanned_.back() + 1]);
+      of_scan_->write(own.data(), distances, indices, threads);
+    }
     parallel_for(static_cast<int64_t>(keys_.size()), threads, [&](int64_t i) {
       int64_t at = offsets[i];
       for (const uint64_t key : keys_[static_cast<size_t>(i)]) {
@@ -87,6 +104,8 @@ class Found final : public RangeResult {
 
  private:
   std::vector<std::vector<uint64_t>> keys_;
+  std::vector<int64_t> scanned_;
+  std::unique_ptr<RangeResult> of_scan_;
 };
 
 }  // namespace
@@ -113,6 +132,13 @@ std::vector<double> walk_costs(int64_t rows, int64_t bits) {
 double making_cost(int64_t rows, int64_t bits, int threads) {
   const auto parts = static_cast<int64_t>(part_widths(rows, bits).size());
   return kMakingCost * static_cast<double>(rows) * static_cast<double>((parts + threads - 1) / threads);
+}
+
+int64_t tables_bytes(int64_t rows, int64_t bits) {
+  const std::vector<int> widths = part_widths(rows, bits);
+  int64_t result = 0;
+  for (const int width : widths) result += 4 * (rows * (widths.size() > 1 ? 2 : 1) + (int64_t{1} << width) + 1);
+  return result;
 }
 
 MultiIndex::MultiIndex(Codes database, int64_t bits, int threads) : rows_(database.rows), bits_(bits) {
@@ -160,36 +186,39 @@ void MultiIndex::fill(Codes database, Part& part) const {
   starts[0] = 0;
 }
 
-int64_t MultiIndex::bytes() const {
-  int64_t result = 0;
-  for (const Part& part : parts_) {
-    result += 4 * (rows_ * (part.rest != nullptr ? 2 : 1) + (int64_t{1} << part.width) + 1);
-  }
-  return result;
-}
-
 double MultiIndex::step_cost(int64_t radius) const {
   const auto parts = static_cast<int64_t>(parts_.size());
   return cost_of_step(rows_, parts_[static_cast<size_t>(radius % parts)].width, radius / parts);
 }
 
-// search(i, budget) tells whether it came to an end. The queries for which it did not, in order. All together may cost
-// what a scan for all costs, and each what one for itself costs; where the first ones show that this will not do, the
-// others are not tried.
+// search(i, budget) tells whether it came to an end. The queries for which it did not, in order. All together, with the
+// scan that is due for those without an end, may cost what a scan for all costs, and each what one for itself costs;
+// where the first ones show that this will not do, the others are not tried.
 template <class Search>
 std::vector<int64_t> MultiIndex::try_each(int64_t queries, double patience, int threads, const Search& search) const {
   const int64_t rows = std::max<int64_t>(rows_, 1);
-  const double all = std::min(1e18, patience * scan_cost(queries, rows, code_bytes(), threads) *
-                                        static_cast<double>(std::min<int64_t>(queries, threads)));
+  const auto scan = [&](int64_t count) {
+    if (count == 0) return 0.0;
+    const auto shared = static_cast<double>(std::min<int64_t>(queries, threads));
+    return std::min(1e18, patience * scan_cost(count, rows, code_bytes(), threads) * shared);
+  };
+  const double all = scan(queries);
   Budget budget{patience * scan_cost(1, rows, code_bytes(), threads), static_cast<int64_t>(all)};
+  std::atomic<int64_t> failed = 0;
   std::vector<uint8_t> ended(static_cast<size_t>(queries), 0);
+  const auto try_one = [&](int64_t i) {
+    ended[static_cast<size_t>(i)] = search(i, budget);
+    if (ended[static_cast<size_t>(i)] != 0) return;
+    const int64_t count = ++failed;
+    budget.left -= static_cast<int64_t>(scan(count) - scan(count - 1));
+  };
   const int64_t tried = std::min(queries, kTried * threads);
-  parallel_for(tried, threads, [&](int64_t i) { ended[static_cast<size_t>(i)] = search(i, budget); });
-  const double of_all = (all - static_cast<double>(budget.left)) / static_cast<double>(std::max<int64_t>(tried, 1)) *
-                        static_cast<double>(queries);
-  if (2 * std::count(ended.begin(), ended.end(), 1) >= tried && !(of_all > all)) {
-    parallel_for(queries - tried, threads,
-                 [&](int64_t i) { ended[static_cast<size_t>(tried + i)] = search(tried + i, budget); });
+  parallel_for(tried, threads, try_one);
+  const double walks = all - static_cast<double>(budget.left) - scan(failed);
+  const double times = static_cast<double>(queries) / static_cast<double>(std::max<int64_t>(tried, 1));
+  const auto failing = static_cast<int64_t>(static_cast<double>(failed) * times);
+  if (2 * failed <= tried && !(walks * times + scan(failing) > all)) {
+    parallel_for(queries - tried, threads, [&](int64_t i) { try_one(tried + i); });
   }
   std::vector<int64_t> left;
   for (int64_t i = 0; i < queries; ++i) {
@@ -238,7 +267,7 @@ std::pair<std::unique_ptr<RangeResult>, int64_t> MultiIndex::range(Codes queries
   const Level& chosen = level();
   const std::vector<uint64_t> words = query_words(queries, 0, queries.rows);
   auto found = std::make_unique<Found>(queries.rows);
-  const auto scanned = try_each(queries.rows, patience, threads, [&](int64_t i, Budget& budget) {
+  auto scanned = try_each(queries.rows, patience, threads, [&](int64_t i, Budget& budget) {
     const uint64_t word = words[static_cast<size_t>(i)];
     const WalkQuery query{word, value(word), filter.mask, excluded(filter, i)};
     Within within(radius);
@@ -248,20 +277,14 @@ std::pair<std::unique_ptr<RangeResult>, int64_t> MultiIndex::range(Codes queries
     return true;
   });
   if (scanned.empty()) return {std::move(found), 0};
-  const Gathered some(queries, filter, scanned);
-  const auto theirs = hamming_range(some.codes(), database, radius, some.filter(), threads);
-  std::vector<int64_t> offsets(scanned.size() + 1, 0);
-  theirs->counts(&offsets[1]);
-  for (size_t i = 0; i < scanned.size(); ++i) offsets[i + 1] += offsets[i];
-  std::vector<int32_t> distances(static_cast<size_t>(offsets.back()));
-  std::vector<int64_t> indices(distances.size());
-  theirs->write(offsets.data(), distances.data(), indices.data(), threads);
-  for (size_t i = 0; i < scanned.size(); ++i) {
-    for (int64_t at = offsets[i]; at < offsets[i + 1]; ++at) {
-      found->keys(scanned[i]).push_back(key_of(distances[static_cast<size_t>(at)], indices[static_cast<size_t>(at)]));
-    }
+  if (2 * scanned.size() > static_cast<size_t>(queries.rows)) {
+    return {hamming_range(queries, database, radius, filter, threads), queries.rows};
   }
-  return {std::move(found), static_cast<int64_t>(scanned.size())};
+  const Gathered some(queries, filter, scanned);
+  const auto count = static_cast<int64_t>(scanned.size());
+  auto of_scan = hamming_range(some.codes(), database, radius, some.filter(), threads);
+  found->add(std::move(scanned), std::move(of_scan));
+  return {std::move(found), count};
 }
 
 }  // namespace fasthash::cpu

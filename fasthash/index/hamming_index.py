@@ -41,8 +41,8 @@ class HammingIndex(IndexReader):
             `search_rescored`; without them it scores the codes themselves.
         multi_index: when to make tables that let a search do with less than a scan, on a CPU, for codes of up to 64
             bits: "auto", when they are estimated to pay for themselves; "always", in the first search; or "never".
-            They take up to some 50 bytes a code, and are dropped when codes are removed. Results are the same.
-            docs/index.md says when they help.
+            They take up to 64 bytes a code, with "auto" at most a quarter of the memory that is available then, and are
+            dropped when codes are removed. Results are the same. docs/index.md says when they help.
 
     Raises:
         TypeError: bits is no whole number, device no device.
@@ -263,9 +263,9 @@ class HammingIndex(IndexReader):
         if mmap and place.type != "cpu":
             raise ValueError(f"{name}: device: expected cpu for a mapped index, got {place}")
         state = file.load(path, place, mapped=mmap, verify=verify)
-        wanted = multi_index or ("never" if mmap else "auto")
-        inputs.when(name, wanted, state.bits, place)
-        return cls._of(replace(state, multi_index=wanted))
+        if multi_index is not None:
+            inputs.when(name, multi_index, state.bits, place)
+        return cls._of(replace(state, multi_index=multi_index))
 
     @classmethod
     def from_faiss(cls, index: Any, *, bits: int | None = None) -> HammingIndex:
@@ -315,7 +315,7 @@ class HammingIndex(IndexReader):
         """An index of its own with the same codes.
 
         In memory the two share what they have until one of them changes; a copy of a mapped index lies in memory and
-        can be added to.
+        can be added to, and makes tables as `load` was told to, "auto" by default.
 
         >>> import numpy as np, fasthash
         >>> index = fasthash.HammingIndex(8)
@@ -328,10 +328,12 @@ class HammingIndex(IndexReader):
         state = self._snapshot
         if state.verifier is None:
             return self._of(state.shared())
-        return self._of(replace(state.to(state.device), multi_index="auto"))
+        return self._of(state.to(state.device))
 
     def to(self, device: str | torch.device) -> HammingIndex:
         """The index on a device: itself where it is there, otherwise another one with the same codes.
+
+        CUDA has no tables for multi-index hashing: "always" becomes "auto" there.
 
         Raises:
             TypeError: no device.

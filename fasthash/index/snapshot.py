@@ -8,7 +8,7 @@ import torch
 
 from fasthash import ops
 from fasthash.index.ids import Ids
-from fasthash.index.lazy_tables import LazyTables, When
+from fasthash.index.lazy_tables import LazyTables, When, possible
 from fasthash.index.mapped import Verifier
 from fasthash.index.rows import Rows
 from fasthash.ops.rescored import rescored
@@ -45,7 +45,7 @@ class Snapshot:
         documents: int8, float16 or float32 (n, bits), or None.
         next_id: larger than every id that ever was here.
         verifier: of a mapped file, whose blocks are checked when they are first read; None otherwise.
-        multi_index: when tables for the codes are made.
+        multi_index: when tables for the codes are made; None = "auto" in memory, "never" where mapped from a file.
         lazy: those tables; a state with other codes needs others, unless it only has more behind them.
     """
 
@@ -56,7 +56,7 @@ class Snapshot:
     documents: Rows | None
     next_id: int
     verifier: Verifier | None = None
-    multi_index: When = "auto"
+    multi_index: When | None = None
     lazy: LazyTables = field(default_factory=LazyTables, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class Snapshot:
         """Distances and positions of the nearest, as `hamming_topk`."""
         codes = self.read_codes()
         if allowed.positions is None:
-            return self.lazy.topk(self.multi_index, self.bits, queries, codes, k, allowed.mask)
+            return self.lazy.topk(self._when(), self.bits, queries, codes, k, allowed.mask)
         distances, found = ops.hamming_topk(queries, codes[allowed.positions], k)
         return distances, _positions(allowed.positions, found)
 
@@ -97,7 +97,7 @@ class Snapshot:
         """Offsets, distances and positions of all within a radius, as `hamming_range`."""
         codes = self.read_codes()
         if allowed.positions is None:
-            return self.lazy.within(self.multi_index, self.bits, queries, codes, radius, allowed.mask)
+            return self.lazy.within(self._when(), self.bits, queries, codes, radius, allowed.mask)
         offsets, distances, found = ops.hamming_range(queries, codes[allowed.positions], radius)
         return offsets, distances, _positions(allowed.positions, found)
 
@@ -133,13 +133,18 @@ class Snapshot:
         return replace(self, codes=codes, ids=ids, documents=documents, lazy=self.lazy.grown())
 
     def to(self, device: torch.device) -> Snapshot:
-        """The state in the memory of a device, checked."""
+        """The state in the memory of a device, checked. "always" becomes "auto" where there are no tables."""
         copy = self.verifier is not None
         if self.verifier is not None:
             self.verifier.check_all()
         documents = None if self.documents is None else self.documents.to(device, copy=copy)
         codes, ids = self.codes.to(device, copy=copy), self.ids.to(device, copy=copy)
-        return replace(self, device=device, codes=codes, ids=ids, documents=documents, verifier=None, lazy=LazyTables())
+        kind = self.multi_index if possible(self.bits, device) or self.multi_index != "always" else "auto"
+        moved = replace(self, device=device, codes=codes, ids=ids, documents=documents, verifier=None)
+        return replace(moved, multi_index=kind, lazy=LazyTables())
+
+    def _when(self) -> When:
+        return self.multi_index or ("auto" if self.verifier is None else "never")
 
     def _check(self, name: str, positions: torch.Tensor | None = None) -> None:
         if self.verifier is not None:

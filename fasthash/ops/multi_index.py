@@ -95,6 +95,11 @@ def making_cost(rows: int, bits: int) -> float:
     return float(compiled("making_cost")(rows, bits, torch.get_num_threads()))
 
 
+def tables_bytes(rows: int, bits: int) -> int:
+    """Memory that the tables take."""
+    return int(compiled("tables_bytes")(rows, bits))
+
+
 def walk_costs(rows: int, bits: int) -> list[float]:
     """Nanoseconds of one thread that a query is expected to take with tables, by radius 0, 1, ..., bits.
 

@@ -9,9 +9,10 @@ import gpu
 import pytest
 import torch
 from gpu_cells import GROUPS, cells, copies, inputs
-from gpu_contestants import OPS, chosen_path, contestants
+from gpu_contestants import OPS, contestants
 from gpu_fakes import cell_of
 from gpu_loops import Library
+from gpu_paths import chosen_path
 from gpu_running import against_cpu, check, checked_rows
 
 import fasthash

@@ -1,9 +1,10 @@
 """Threads add, remove, search, save and load one index at once; a plain model says what has to be there.
 
-    python tests/index/soak.py [--seconds 100] [--seed 0]       an odd seed: with tables for multi-index hashing
+    python tests/index/soak.py [--seconds 100] [--seed 0]       half of the time with tables for multi-index hashing
 
-The code of an id is made from the id, so that each thread can judge whatever it finds. Writers add and remove whole
-blocks of ids of their own. At the end nothing may be lost or left over, and memory has to be where it was.
+The code of an id is made from the id, so that each thread can judge whatever it finds: none of the permanent ids may be
+missing, and of the others none may be wrong. Writers add and remove whole blocks of ids of their own. At the end
+searches have to find what the reference finds, nothing may be lost or left over, and memory has to be where it was.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from fasthash import HammingIndex
+from fasthash.index import lazy_tables
+from fasthash.ops import reference
 
 PERMANENT = 5000  # ids from 0 up, never removed
 BLOCK = 250
@@ -50,12 +53,13 @@ def resident() -> float:
 class Soak:
     """The index, its threads, and what they have found wrong."""
 
-    def __init__(self, seconds: float, seed: int, folder: Path) -> None:
+    def __init__(self, seconds: float, seed: int, folder: Path, multi_index: lazy_tables.When) -> None:
         self.end = time.monotonic() + seconds
         self.seed = seed
         self.folder = folder
-        self.index = HammingIndex(64, multi_index="always" if seed % 2 else "auto")
-        self.index.add(codes_of(np.arange(PERMANENT)), np.arange(PERMANENT))
+        self.index = HammingIndex(64, multi_index=multi_index)
+        self.permanent = codes_of(np.arange(PERMANENT))
+        self.index.add(self.permanent, np.arange(PERMANENT))
         self.alive: list[list[int]] = [[] for _ in range(WRITERS)]  # numbers of blocks, in the order of insertion
         self.steps = dict.fromkeys(("adds", "removals", "searches", "files"), 0)
         self.counting = threading.Lock()
@@ -89,19 +93,37 @@ class Soak:
         return "adds"
 
     def search(self, number: int, rng: np.random.Generator) -> str:
-        queries = rng.integers(0, PERMANENT, 5)
-        packed = codes_of(queries)
+        packed = self.permanent[rng.integers(0, PERMANENT, 5)] ^ np.uint8(1 << rng.integers(0, 8))
         distances, ids = self.index.search(packed, 20)
-        assert (distances[:, 0] == 0).all()
-        assert (ids[:, 0] == queries).all()
         assert (np.diff(distances, axis=1) >= 0).all()
         self.judge(packed.repeat(20, axis=0), distances.ravel(), ids.ravel())
-        offsets, distances, ids = self.index.range_search(packed, 20)
-        self.judge(packed.repeat(np.diff(offsets), axis=0), distances, ids)
+        own, own_ids = reference.hamming_topk(packed, self.permanent, 20)
+        for row in range(len(packed)):
+            known = list(zip(own[row], own_ids[row], strict=True))  # permanent ids are smaller and were added first
+            found = list(zip(distances[row], ids[row], strict=True))
+            permanent = [pair for pair in found if pair[1] < PERMANENT]
+            assert permanent == known[: len(permanent)]
+            assert permanent == known or known[len(permanent)] > found[-1], "some are missing"
+        self.search_range(packed, int(rng.integers(12, 21)))
         few = rng.integers(0, PERMANENT, 7)
-        assert set(self.index.search(packed, 9, filter=few)[1].ravel().tolist()) <= {*few.tolist(), -1}
+        filtered = self.index.search(packed, 9, filter=few)
+        of_few = np.unique(few)
+        expected = reference.hamming_topk(packed, self.permanent[of_few], 9)
+        np.testing.assert_array_equal(filtered[0], expected[0])
+        np.testing.assert_array_equal(filtered[1], np.where(expected[1] < 0, -1, of_few[expected[1]]))
         np.testing.assert_array_equal(self.index.reconstruct(few), codes_of(few))
         return "searches"
+
+    def search_range(self, packed: np.ndarray, radius: int) -> None:
+        offsets, distances, ids = self.index.range_search(packed, radius)
+        queries = np.arange(len(packed)).repeat(np.diff(offsets))
+        assert (distances <= radius).all()
+        self.judge(packed[queries], distances, ids)
+        expected = reference.hamming_range(packed, self.permanent, radius)
+        permanent = ids < PERMANENT
+        np.testing.assert_array_equal(np.bincount(queries[permanent], minlength=len(packed)), np.diff(expected[0]))
+        np.testing.assert_array_equal(distances[permanent], expected[1])
+        np.testing.assert_array_equal(ids[permanent], expected[2])
 
     @staticmethod
     def judge(queries: np.ndarray, distances: np.ndarray, ids: np.ndarray) -> None:
@@ -129,6 +151,39 @@ class Soak:
             expected = np.concatenate([block_of(writer, number) for number in alive] or [ids[:0]])
             np.testing.assert_array_equal(ids[PERMANENT:][owner[PERMANENT:] == writer], expected)
         assert len(ids) == PERMANENT + BLOCK * sum(map(len, self.alive))
+        queries = self.index.codes[:: len(ids) // 20] ^ np.uint8(3)
+        distances, places = reference.hamming_topk(queries, self.index.codes, 30)
+        found = self.index.search(queries, 30)
+        np.testing.assert_array_equal(found[0], distances)
+        np.testing.assert_array_equal(found[1], ids[places])
+        offsets, distances, places = reference.hamming_range(queries, self.index.codes, 15)
+        for a, b in zip(self.index.range_search(queries, 15), (offsets, distances, ids[places]), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def soak(seconds: float, seed: int, multi_index: lazy_tables.When) -> None:
+    """Threads for so long; raises what one of them has found wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        soak = Soak(seconds, seed, Path(folder), multi_index)
+        works = [*[soak.write] * WRITERS, *[soak.search] * SEARCHERS, soak.save]
+        threads = [threading.Thread(target=soak.run, args=(work, i)) for i, work in enumerate(works)]
+        for thread in threads:
+            thread.start()
+        time.sleep(seconds / 3)
+        before = resident()
+        for thread in threads:
+            thread.join()
+        if soak.errors:
+            raise soak.errors[0]
+        soak.check_end()
+        assert (soak.index.multi_index_bytes > 0) == (multi_index != "never"), "the last search has made tables"
+        more = resident() - before
+        assert more < MIB_MORE, f"{more:.0f} MiB more than after a third of the time"
+        done = ", ".join(f"{count:,} {what}" for what, count in soak.steps.items())
+        print(
+            f"soak, multi_index {multi_index}: {done}; {len(soak.index):,} codes at the end, "
+            f"{more:+.0f} MiB since a third of the time"
+        )
 
 
 def main() -> None:
@@ -136,23 +191,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        soak = Soak(options.seconds, options.seed, Path(folder))
-        works = [*[soak.write] * WRITERS, *[soak.search] * SEARCHERS, soak.save]
-        threads = [threading.Thread(target=soak.run, args=(work, i)) for i, work in enumerate(works)]
-        for thread in threads:
-            thread.start()
-        time.sleep(options.seconds / 3)
-        before = resident()
-        for thread in threads:
-            thread.join()
-        if soak.errors:
-            raise soak.errors[0]
-        soak.check_end()
-        more = resident() - before
-        assert more < MIB_MORE, f"{more:.0f} MiB more than after a third of the time"
-        done = ", ".join(f"{count:,} {what}" for what, count in soak.steps.items())
-        print(f"soak: {done}; {len(soak.index):,} codes at the end, {more:+.0f} MiB since a third of the time")
+    for multi_index in ("never", "always"):
+        soak(options.seconds / 2, options.seed, multi_index)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fasthash
 from fasthash.ops import reference
-from fasthash.ops.multi_index import MultiIndex, making_cost, scan_cost, walk_costs
+from fasthash.ops.multi_index import MultiIndex, making_cost, scan_cost, tables_bytes, walk_costs
 
 PATIENCE = [math.inf, 1.0, 0.0]  # never a scan, as estimated, always one
 
@@ -103,6 +103,17 @@ def test_some_queries_are_scanned_for_and_others_not(rng) -> None:
     assert_same(got, fasthash.hamming_range(all_alike[:3], all_alike, 0))
 
 
+@pytest.mark.parametrize("few", [True, False])
+def test_ranges_of_which_some_are_scanned(rng, few) -> None:
+    """Of queries that meet many equal codes; when they are most, all are."""
+    database = torch.cat([codes_of(rng, 60_000, 32, 0, 60_000), torch.zeros((40_000, 4), dtype=torch.uint8)])
+    queries = codes_of(rng, 40, 32, 0, 40)
+    queries[30 if few else 2 : 32] = 0  # the first ones show whether to try all
+    *got, scanned = MultiIndex(database, 32).range(queries, database, 1)
+    assert scanned == (2 if few else 40)
+    assert_same(got, fasthash.hamming_range(queries, database, 1))
+
+
 def test_rows_that_do_not_lie_side_by_side(rng) -> None:
     database, queries = codes_of(rng, 500, 24, 0, 500), codes_of(rng, 6, 24, 0, 6)
     mask = torch.from_numpy(rng.random(1000) < 0.5)[::2]
@@ -115,6 +126,8 @@ def test_memory_and_costs() -> None:
     assert index.parts == 7
     assert index.bytes == 4 * (7 * 2 * 1000 + 2**10 + 6 * 2**9 + 7)
     assert MultiIndex(torch.zeros((1000, 1), dtype=torch.uint8), 7).bytes == 4 * (1000 + 2**7 + 1)
+    assert tables_bytes(1000, 64) == index.bytes
+    assert max(tables_bytes(n, bits) / n for n in (2**15, 2**16, 2**20, 2**24) for bits in (57, 60, 64)) <= 64.1
     costs = walk_costs(10**7, 64)
     assert len(costs) == 65
     assert costs == sorted(costs)

@@ -20,6 +20,9 @@
 
 namespace fasthash::cpu {
 
+// Memory of the tables.
+int64_t tables_bytes(int64_t rows, int64_t bits);
+
 class MultiIndex {
  public:
   static constexpr int64_t kMostBits = 64;
@@ -46,7 +49,7 @@ class MultiIndex {
   int64_t rows() const { return rows_; }
   int64_t code_bytes() const { return (bits_ + 7) / 8; }
   const std::vector<Part>& parts() const { return parts_; }
-  int64_t bytes() const;  // of the tables
+  int64_t bytes() const { return tables_bytes(rows_, bits_); }
   // A code, loaded as a word, as a number whose highest bit is the first.
   uint64_t value(uint64_t word) const { return __builtin_bswap64(word) >> (64 - bits_); }
   double step_cost(int64_t radius) const;
