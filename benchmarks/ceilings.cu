@@ -180,12 +180,49 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 #ifndef FASTHASH_EMULATION
-// The same products by a warpgroup, a (64, 256) from registers and b (256, 64) from shared memory: an instruction of
-// sm_90a. All words of b are one number. seeds (5, kThreads): a, then that number; out (blocks, 4 * kChains, kThreads).
+// The same products by a warpgroup, a (64, 256) from registers and b (256, columns) from shared memory: an instruction
+// of sm_90a. All words of b are one number. seeds (5, kThreads): a, then that number; out (blocks, columns / 2,
+// kThreads).
+#define FASTHASH_TEN(tens)                                                                                             \
+  "%" tens "0, %" tens "1, %" tens "2, %" tens "3, %" tens "4, %" tens "5, %" tens "6, %" tens "7, %" tens "8, %" tens \
+  "9, "
+#define FASTHASH_FIFTY FASTHASH_TEN("") FASTHASH_TEN("1") FASTHASH_TEN("2") FASTHASH_TEN("3") FASTHASH_TEN("4")
+#define FASTHASH_FOUR(i) "+r"(c[i]), "+r"(c[i + 1]), "+r"(c[i + 2]), "+r"(c[i + 3])
+#define FASTHASH_SIXTEEN(i) FASTHASH_FOUR(i), FASTHASH_FOUR(i + 4), FASTHASH_FOUR(i + 8), FASTHASH_FOUR(i + 12)
+#define FASTHASH_SIXTY_FOUR(i) \
+  FASTHASH_SIXTEEN(i), FASTHASH_SIXTEEN(i + 16), FASTHASH_SIXTEEN(i + 32), FASTHASH_SIXTEEN(i + 48)
+#define FASTHASH_SIDES "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(place)
+#define FASTHASH_WGMMA(columns) "wgmma.mma_async.sync.aligned.m64n" columns "k256.s32.b1.b1.and.popc {"
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+__device__ void multiply_group(int (&c)[32], const uint32_t (&a)[4], uint64_t place) {
+  asm volatile(FASTHASH_WGMMA("64") FASTHASH_TEN("") FASTHASH_TEN("1")
+                   FASTHASH_TEN("2") "%30, %31}, {%32, %33, %34, %35}, %36, 1;"
+               : FASTHASH_SIXTEEN(0), FASTHASH_SIXTEEN(16)
+               : FASTHASH_SIDES);
+}
+
+__device__ void multiply_group(int (&c)[64], const uint32_t (&a)[4], uint64_t place) {
+  asm volatile(FASTHASH_WGMMA("128")
+                   FASTHASH_FIFTY FASTHASH_TEN("5") "%60, %61, %62, %63}, {%64, %65, %66, %67}, %68, 1;"
+               : FASTHASH_SIXTY_FOUR(0)
+               : FASTHASH_SIDES);
+}
+
+__device__ void multiply_group(int (&c)[128], const uint32_t (&a)[4], uint64_t place) {
+  asm volatile(FASTHASH_WGMMA("256") FASTHASH_FIFTY FASTHASH_TEN("5") FASTHASH_TEN("6") FASTHASH_TEN("7")
+                   FASTHASH_TEN("8") FASTHASH_TEN("9") FASTHASH_TEN("10") FASTHASH_TEN(
+                       "11") "%120, %121, %122, %123, %124, %125, %126, %127}, {%128, %129, %130, %131}, %132, 1;"
+               : FASTHASH_SIXTY_FOUR(0), FASTHASH_SIXTY_FOUR(64)
+               : FASTHASH_SIDES);
+}
+#endif
+
+template <int kColumns>
 __global__ void __launch_bounds__(kThreads)
     group_products(int64_t rounds, const uint32_t* seeds, uint32_t* out, Stopwatch* watch) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  constexpr int kColumns = 64, kWords = 8, kValues = 4 * kChains;
+  constexpr int kWords = 8, kValues = kColumns / 2;
   __shared__ __align__(128) uint32_t b[kColumns * kWords];
   const Stopwatch start = now();
   for (int i = threadIdx.x; i < kColumns * kWords; i += kThreads) b[i] = seeds[4 * kThreads];
@@ -200,20 +237,11 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t round = 0; round < rounds; ++round) {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll
-    for (int step = 0; step < kUnroll; ++step) {
-#define FASTHASH_FOUR(i) "+r"(c[i]), "+r"(c[i + 1]), "+r"(c[i + 2]), "+r"(c[i + 3])
-      asm volatile(
-          "wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, "
-          "%11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-          "{%32, %33, %34, %35}, %36, 1;"
-          : FASTHASH_FOUR(0), FASTHASH_FOUR(4), FASTHASH_FOUR(8), FASTHASH_FOUR(12), FASTHASH_FOUR(16),
-            FASTHASH_FOUR(20), FASTHASH_FOUR(24), FASTHASH_FOUR(28)
-          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(place));
-#undef FASTHASH_FOUR
-    }
+    for (int step = 0; step < kUnroll; ++step) multiply_group(c, a, place);
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");  // one group stays under way
   }
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
   for (int i = 0; i < kValues; ++i) {
     out[(int64_t{blockIdx.x} * kValues + i) * kThreads + threadIdx.x] = static_cast<uint32_t>(c[i]);
   }
@@ -321,7 +349,9 @@ const char* run_loop(const char* name, int64_t rounds, int64_t blocks, const uin
     if (loop == "b1 k256") return go(products<256>);
     if (loop == "b1 k128") return go(products<128>);
 #ifndef FASTHASH_EMULATION
-    if (loop == "b1 wgmma") return go(group_products);
+    if (loop == "b1 wgmma n64") return go(group_products<64>);
+    if (loop == "b1 wgmma n128") return go(group_products<128>);
+    if (loop == "b1 wgmma n256") return go(group_products<256>);
 #endif
     throw std::runtime_error("run_loop: name: no loop " + loop);
   });

@@ -21,6 +21,7 @@ from ceilings import Unavailable
 from gpu_loops import (
     BINS,
     CHAINS,
+    GROUPED,
     PER_ROUND,
     THREADS,
     UNROLL,
@@ -32,7 +33,7 @@ from gpu_loops import (
     misses,
     seeds_of,
 )
-from gpu_timing import Call, DeviceSeconds, device_seconds
+from gpu_timing import Call, DeviceSeconds, Timing, device_seconds
 from tables import table
 from timing import summary
 
@@ -44,15 +45,17 @@ BUFFER_BYTES = 2 << 30
 
 def per_round(name: str) -> int:
     """What a round of one block does: instructions times lanes, or bits of products."""
-    if name == "b1 wgmma":
-        return UNROLL * (THREADS // 128) * 64 * 64 * 256
+    if name in GROUPED:
+        return UNROLL * (THREADS // 128) * 64 * GROUPED[name] * 256
     if name.startswith("b1"):
         return PER_ROUND * (THREADS // 32) * 16 * 8 * int(name[4:])
     return PER_ROUND * THREADS
 
 
 def blocks_of(name: str, multiprocessors: int, threads_of_each: int) -> int:
-    """As many as run at a time; products need 64 registers a thread."""
+    """As many as run at a time; products need 64 registers a thread, of a warpgroup more where they are wider."""
+    if name in GROUPED:
+        return multiprocessors * 256 // GROUPED[name]
     return multiprocessors * (4 if name.startswith("b1") else threads_of_each // THREADS)
 
 
@@ -62,27 +65,29 @@ def measure_loop(library: Library, name: str, blocks: int, device: str, seconds_
         raise AssertionError(f"{name}: {wrong}")
     numbers = seeds_of(name)
     seeds = torch.from_numpy(numbers.view(np.int32)).to(device)
-    size = {"histogram": BINS, **dict.fromkeys(("b1 k256", "b1 k128", "b1 wgmma"), 4 * CHAINS * THREADS)}
+    size = {"histogram": BINS, **dict.fromkeys(("b1 k256", "b1 k128"), 4 * CHAINS * THREADS)}
+    size |= {loop: columns // 2 * THREADS for loop, columns in GROUPED.items()}
     out = torch.full((blocks, size.get(loop_of(name), CHAINS * THREADS)), -1, dtype=torch.int32, device=device)
     watch = torch.zeros(2, dtype=torch.int64, device=device)
 
     def call(rounds: int) -> Call:
         return lambda: library.run(name, rounds, blocks, seeds, out, watch)
 
-    seconds_of([call(TRIAL)], 1, 0)
-    rounds = max(1, round(TRIAL * LOOP_SECONDS / seconds_of([call(TRIAL)], 1, 0)))
-    times = [seconds_of([call(rounds)], 1, 0) for _ in range(REPEATS)]
+    seconds_of([call(TRIAL)], 1, 0, False)
+    rounds = max(1, round(TRIAL * LOOP_SECONDS / seconds_of([call(TRIAL)], 1, 0, True).seconds))
+    times = [seconds_of([call(rounds)], 1, 0, True) for _ in range(REPEATS)]
     right = torch.from_numpy(expected(name, numbers, rounds).view(np.int32).reshape(1, -1)).to(device)
     assert torch.equal(out, right.expand_as(out)), f"{name}: a block's result is not that of the arithmetic"
     clocks, nanoseconds = watch.tolist()
     return {**_rate(per_round(name) * blocks * rounds, times), "clock": 1e9 * clocks / max(nanoseconds, 1)}
 
 
-def _rate(operations: float, seconds: list[float]) -> dict[str, Any]:
-    found = summary(seconds)
+def _rate(operations: float, times: list[Timing]) -> dict[str, Any]:
+    found = summary([timing.seconds for timing in times])
     return {
         "per_second": operations / found["median"],
         "quartiles": [operations / other for other in reversed(found["quartiles"])],
+        "host_bound": any(timing.host_bound for timing in times),
     }
 
 
@@ -101,10 +106,10 @@ def bandwidth(
         passes["read"] = (size, lambda: library.call("read_all", source, size // 16, blocks, total))
     result = {}
     for name, (moved, call) in passes.items():
-        seconds_of([call], 1, 0)
+        seconds_of([call], 1, 0, False)
         if name == "copy":
             assert torch.equal(source, target), "copy: not the same"
-        result[name] = _rate(moved, [seconds_of([call], 2, 0) for _ in range(REPEATS)])
+        result[name] = _rate(moved, [seconds_of([call], 2, 0, True) for _ in range(REPEATS)])
     if library is not None:
         total.zero_()
         passes["read"][1]()
@@ -131,9 +136,9 @@ def measure(
                 result["failed"].append(str(wrong))
                 continue
             result["rates"][name] = entry | {"per_clock_and_sm": entry["per_second"] / max(1, entry["clock"]) / many}
-        result["launch_seconds"] = summary(
-            [seconds_of([lambda: library.call("launch_nothing")], 50, 0) for _ in range(REPEATS)]
-        )
+        launches = [seconds_of([lambda: library.call("launch_nothing")], 50, 0, True) for _ in range(REPEATS)]
+        result["launch_seconds"] = summary([timing.seconds for timing in launches])
+        result["launch_seconds"]["host_bound"] = any(timing.host_bound for timing in launches)
     result["bytes_per_second"] = bandwidth(library, many * threads // THREADS, size, device, seconds_of)
     return result
 
@@ -158,14 +163,20 @@ def show(measured: dict[str, Any]) -> str:
     ]
     parts.append(table(["GB/s (copy: read and written)", "median", "quartiles"], moved))
     if "launch_seconds" in measured:
-        parts.append(f"An empty kernel every {1e6 * measured['launch_seconds']['median']:.2f} us.")
+        launch = measured["launch_seconds"]
+        parts.append(f"An empty kernel every {1e6 * launch['median']:.2f} us{host_bound(launch)}.")
     parts += [f"No ceiling: {reason}" for reason in measured["failed"]]
     return "\n\n".join(parts)
 
 
 def _spread(entry: dict[str, Any]) -> str:
     low, high = (value / entry["per_second"] - 1 for value in entry["quartiles"])
-    return f"{low:+.1%} to {high:+.1%}"
+    return f"{low:+.1%} to {high:+.1%}{host_bound(entry)}"
+
+
+def host_bound(entry: dict[str, Any]) -> str:
+    """The mark of a time that may hold time of the host."""
+    return ", host-bound" if entry.get("host_bound") else ""
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,13 +19,13 @@ import gpu_torch
 import torch
 from cells import Cell
 from contestants import Call
+from gpu_cells import FILTERED
 from gpu_loops import Library
-from gpu_torch import FP16, GB, INT8, MOST_MATRIX, OVERSAMPLE, Inputs, Products, results
+from gpu_paths import PATHS, native, taken_path
+from gpu_torch import FP16, GB, INT8, LARGER, MOST_MATRIX, OVERSAMPLE, Inputs, Products, filtered, results
 
 import fasthash
 
-# What FASTHASH_CUDA_PATH and set_cuda_path offer beside "auto", for the ops that heed it.
-PATHS = {"hamming_topk": ("counting", "popcount", "tensor"), "hamming_distance": ("popcount", "tensor")}
 MOST_FAISS = 2048
 
 
@@ -39,6 +39,8 @@ class GpuContestant:
     memory: Callable[[Cell], int]  # bytes beside inputs and what is prepared, an estimate
     missing: Callable[[Cell], str] = lambda cell: ""  # why it cannot take part, or nothing
     path: str = ""  # of fasthash
+    block: int = 0  # bytes of a block of the full matrix, for who works in blocks
+    larger: GpuContestant | None = None  # the same with larger blocks
 
     @property
     def own(self) -> bool:
@@ -46,8 +48,13 @@ class GpuContestant:
         return bool(self.path)
 
 
+def _top_k(cell: Cell, x: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+    queries, database, mask, exclude = filtered(x)
+    return fasthash.hamming_topk(queries, database, cell.k, mask=mask, exclude=exclude)
+
+
 OPS: dict[str, Callable[[Cell, Inputs], Any]] = {
-    "hamming_topk": lambda cell, x: fasthash.hamming_topk(*x, cell.k),
+    "hamming_topk": _top_k,
     "hamming_range": lambda cell, x: fasthash.hamming_range(*x),
     "hamming_distance": lambda cell, x: fasthash.hamming_distance(*x),
     "hamming_histogram": lambda cell, x: fasthash.hamming_histogram(*x),
@@ -60,19 +67,13 @@ OPS: dict[str, Callable[[Cell, Inputs], Any]] = {
 }
 
 
-def _native() -> Any:
-    """The CUDA part of the compiled module, where it lets a path be chosen."""
-    cuda = getattr(fasthash._native._C, "cuda", None)
-    return cuda if hasattr(cuda, "set_path") else None
-
-
 def _own(path: str) -> GpuContestant:
     def start(cell: Cell, x: Inputs) -> Call:
-        native = _native()
+        kernels = native()
 
         def call() -> Any:
-            if native is not None:
-                native.set_path(path)
+            if kernels is not None:
+                kernels.set_path(path)
             return OPS[cell.op](cell, x)
 
         return call
@@ -80,15 +81,15 @@ def _own(path: str) -> GpuContestant:
     def missing(cell: Cell) -> str:
         if path == "auto":
             return ""
-        if (native := _native()) is None:
+        if (kernels := native()) is None:
             return "this build has no choice of path"
         try:
-            native.set_path(path)
-            taken = _taken_path(native, cell)
+            kernels.set_path(path)
+            taken = taken_path(kernels, cell)
         except ValueError as error:
             return str(error)
         finally:
-            native.set_path("auto")
+            kernels.set_path("auto")
         if taken not in (None, path):
             return f"these sizes go by {taken}"
         if path == "tensor" and not (8 <= torch.cuda.get_device_capability()[0] <= 9):
@@ -97,23 +98,6 @@ def _own(path: str) -> GpuContestant:
 
     name = "fasthash" if path == "auto" else f"fasthash {path}"
     return GpuContestant(name, start, _code_bytes, lambda cell: 2 * result_bytes(cell) + GB, missing, path)
-
-
-def _taken_path(native: Any, cell: Cell) -> str | None:
-    """Where a top-k or a matrix would go now; None where the build does not say."""
-    if cell.op == "hamming_topk" and hasattr(native, "topk_path"):
-        return str(native.topk_path(cell.queries, cell.codes, cell.bytes, cell.k))
-    if cell.op == "hamming_distance" and hasattr(native, "matrix_path"):
-        return str(native.matrix_path(cell.queries, cell.codes, cell.bytes))
-    return None
-
-
-def chosen_path(cell: Cell, capability: int) -> str | None:
-    """What "auto" stands for in a top-k; None where the build does not say."""
-    native = _native()
-    if cell.op != "hamming_topk" or not hasattr(native, "choose_path"):
-        return None
-    return str(native.choose_path(capability, cell.queries, cell.codes, cell.bytes, cell.k))
 
 
 def result_bytes(cell: Cell) -> int:
@@ -137,13 +121,13 @@ def _code_bytes(cell: Cell) -> int:
     return cell.codes * cell.bytes
 
 
-def naive(library: Library | None) -> Callable[[Cell, Inputs], Call]:
+def naive(library: Library | None, most: int) -> Callable[[Cell, Inputs], Call]:
     """The matrix of distances, and of it the nearest."""
 
     def start(cell: Cell, x: Inputs) -> Call:
         assert library is not None
         queries, database = x
-        rows = max(1, min(cell.queries, MOST_MATRIX // (4 * cell.codes)))
+        rows = _rows(cell, most)
 
         def matrix(first: int, last: int, out: torch.Tensor) -> torch.Tensor:
             part = out[: last - first]
@@ -200,6 +184,10 @@ def faiss_top_k(cell: Cell, x: Inputs) -> Call:
     return call
 
 
+def _no_filter(cell: Cell) -> str:
+    return "takes no mask" if cell.data in FILTERED else ""
+
+
 def _no_faiss(cell: Cell) -> str:
     if importlib.util.find_spec("faiss") is None:
         return "faiss is not installed"
@@ -207,41 +195,59 @@ def _no_faiss(cell: Cell) -> str:
 
     if not hasattr(faiss, "GpuIndexBinaryFlat"):
         return "this faiss has no GPU part"
-    return f"k above {MOST_FAISS}" if cell.k > MOST_FAISS else ""
+    return f"k above {MOST_FAISS}" if cell.k > MOST_FAISS else _no_filter(cell)
+
+
+def _rows(cell: Cell, most: int) -> int:
+    """Queries of a block of int32."""
+    return max(1, min(cell.queries, most // (4 * cell.codes)))
+
+
+def _naive(library: Library | None, most: int, larger: GpuContestant | None = None) -> GpuContestant:
+    return GpuContestant(
+        "naive",
+        naive(library, most),
+        _code_bytes,
+        lambda cell: 12 * _rows(cell, most) * cell.codes + result_bytes(cell),
+        lambda cell: _no_filter(cell) if library is not None else "nvcc is not installed",
+        block=most,
+        larger=larger,
+    )
 
 
 def _of_torch(
-    name: str, start: Callable[[Cell, Inputs], Call], products: Products = FP16, extra: int = 8
+    name: str, start: Callable[[Products], Callable[[Cell, Inputs], Call]], products: Products = FP16, extra: int = 8
 ) -> GpuContestant:
     """extra: bytes that a pair of a block takes beside its product."""
-    return GpuContestant(
-        name,
-        start,
-        lambda cell: cell.codes * 8 * cell.bytes * products.dtype.itemsize,
-        lambda cell: products.rows(cell) * cell.codes * (products.bytes_of_pair + extra) + 2 * result_bytes(cell) + GB,
-    )
+
+    def with_blocks(products: Products, larger: GpuContestant | None = None) -> GpuContestant:
+        pair = products.bytes_of_pair + extra
+        return GpuContestant(
+            name,
+            start(products),
+            lambda cell: cell.codes * 8 * cell.bytes * products.dtype.itemsize,
+            lambda cell: products.rows(cell) * cell.codes * pair + 2 * result_bytes(cell) + GB,
+            block=products.most,
+            larger=larger,
+        )
+
+    return with_blocks(products, with_blocks(replace(products, most=LARGER * products.most)))
 
 
 def contestants(op: str, library: Library | None) -> list[GpuContestant]:
     """Who does an op, fasthash first."""
-    naive_kernel = GpuContestant(
-        "naive",
-        naive(library),
-        _code_bytes,
-        lambda cell: 3 * MOST_MATRIX + result_bytes(cell),
-        lambda cell: "" if library is not None else "nvcc is not installed",
-    )
+    naive_kernel = _naive(library, MOST_MATRIX, _naive(library, LARGER * MOST_MATRIX))
     faiss = GpuContestant("faiss", faiss_top_k, _code_bytes, lambda cell: result_bytes(cell) + 2 * GB, _no_faiss)
     peers = {
         "hamming_topk": [
-            _of_torch("torch fp16", gpu_torch.top_k(FP16)),
-            _of_torch("torch int8", gpu_torch.top_k(INT8), INT8),
+            _of_torch("torch fp16", gpu_torch.top_k),
+            _of_torch("torch int8", gpu_torch.top_k, INT8),
             naive_kernel,
             faiss,
         ],
         "hamming_distance": [
-            _of_torch("torch fp16", gpu_torch.distance(FP16)),
-            _of_torch("torch int8", gpu_torch.distance(INT8), INT8, 12),
+            _of_torch("torch fp16", gpu_torch.distance),
+            _of_torch("torch int8", gpu_torch.distance, INT8, 12),
             naive_kernel,
         ],
         "hamming_range": [_of_torch("torch fp16", gpu_torch.within_radius, gpu_torch.SMALL, 14)],

@@ -24,6 +24,8 @@ SOURCES = HERE.parent / "csrc"
 THREADS, CHAINS, UNROLL, BINS = 256, 8, 8, 1025
 PER_ROUND = CHAINS * UNROLL
 
+GROUPED = {f"b1 wgmma n{columns}": columns for columns in (64, 128, 256)}  # products of a warpgroup
+
 # What an instruction is called in machine code. One of three inputs counts as one.
 INSTRUCTIONS = {
     "popcount": ("POPC",),
@@ -37,7 +39,7 @@ INSTRUCTIONS = {
     "histogram": ("ATOMS",),
     "b1 k256": ("BMMA",),
     "b1 k128": ("BMMA",),
-    "b1 wgmma": ("BGMMA",),
+    **dict.fromkeys(GROUPED, ("BGMMA",)),
 }
 KERNELS = {
     "popcount": "Popcount",
@@ -51,7 +53,7 @@ KERNELS = {
     "histogram": "9histogram",
     "b1 k256": "8productsILi256",
     "b1 k128": "8productsILi128",
-    "b1 wgmma": "14group_products",
+    **{name: f"14group_productsILi{columns}" for name, columns in GROUPED.items()},
 }  # a part of their names in machine code
 SPREADS = (64, 256, 1024)  # bits of random codes whose distances the histogram counts
 
@@ -61,7 +63,7 @@ def loop_names(capability: tuple[int, int]) -> list[str]:
     names = [name for name in INSTRUCTIONS if name != "histogram" and not name.startswith("b1")]
     names += [f"histogram {bits}" for bits in SPREADS]
     names += ["b1 k256", "b1 k128"] if (8, 0) <= capability < (10, 0) else []
-    return names + (["b1 wgmma"] if capability == (9, 0) else [])
+    return names + (list(GROUPED) if capability == (9, 0) else [])
 
 
 def loop_of(name: str) -> str:
@@ -147,7 +149,7 @@ def misses(name: str, instructions: Counter[str]) -> str:
     A few belong to the loop itself, hence one round of chains more or less. A maximum of three may be two of two, a
     product of a warpgroup is one a step.
     """
-    wanted = UNROLL if name == "b1 wgmma" else PER_ROUND
+    wanted = UNROLL if name in GROUPED else PER_ROUND
     own = sum(instructions[instruction] for instruction in INSTRUCTIONS[name])
     if name == "max of three" and own == 0:
         wanted, own = 2 * PER_ROUND, sum(instructions[instruction] for instruction in INSTRUCTIONS["max"])
@@ -176,8 +178,8 @@ def expected(name: str, seeds: np.ndarray, rounds: int) -> np.ndarray:
     steps = rounds * UNROLL
     if name.startswith("histogram"):
         return (steps * np.bincount(seeds.ravel(), minlength=BINS)).astype(np.uint32)
-    if name == "b1 wgmma":
-        return (steps * _group_products(seeds)).astype(np.uint32)
+    if name in GROUPED:
+        return (steps * _group_products(seeds, GROUPED[name])).astype(np.uint32)
     if name.startswith("b1"):
         return (steps * _products(seeds, int(name[4:]))).astype(np.uint32)
     x, y = seeds[:CHAINS].copy(), seeds[CHAINS:].copy()
@@ -263,9 +265,9 @@ def _products(seeds: np.ndarray, depth: int) -> np.ndarray:
     return out
 
 
-def _group_products(seeds: np.ndarray) -> np.ndarray:
+def _group_products(seeds: np.ndarray, columns: int) -> np.ndarray:
     """One step of all warpgroups, as `_products` of their warps: a is laid out alike, and columns of b are all one."""
     same = np.bitwise_count(seeds[:4] & seeds[4, 0]).astype(np.int64)
     of_row = [same[half] + same[half + 2] for half in range(2)]  # a thread's words of its two rows
     sums = [part.reshape(-1, 4).sum(axis=1).repeat(4) for part in of_row]  # four threads share a row
-    return np.stack([sums[register // 2 % 2] for register in range(4 * CHAINS)])
+    return np.stack([sums[register // 2 % 2] for register in range(columns // 2)])

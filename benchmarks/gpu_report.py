@@ -9,6 +9,7 @@ from typing import Any
 
 import gpu_ceilings
 from bars import Verdict, best_peer
+from gpu_cells import FILTERED
 from report import label
 from tables import table
 
@@ -68,6 +69,7 @@ def _of_popcounts(rows: list[dict[str, Any]], path: str, bits: int, queries: int
         (counting / seconds, row)
         for row in rows
         if row["bits"] == bits
+        and row["data"] not in FILTERED  # whose bound counts only codes that are allowed
         and row["queries"] >= queries
         and (seconds := median(row, f"fasthash {path}"))
         and (counting := row["bounds"]["popcount"]["seconds"].get("popcount"))
@@ -105,7 +107,7 @@ def _cells(rows: list[dict[str, Any]]) -> str:
     rows = [row for row in rows if median(row, "fasthash")]
     if not rows:
         return ""
-    rows.sort(key=lambda row: (row["op"], row["queries"], row["codes"], row["k"], row["bits"]))
+    rows.sort(key=lambda row: (row["op"], row["queries"], row["codes"], row["k"], row["bits"], row["data"]))
     names = list(dict.fromkeys(name for row in rows for name in row["contestants"] if name != "fasthash"))
     names.sort(key=lambda name: not name.startswith("fasthash"))
     lines = []
@@ -118,7 +120,7 @@ def _cells(rows: list[dict[str, Any]]) -> str:
                 _times(own),
                 f"{1e3 * own['latency']['median']:.3f}",
                 f"{share(row, 'fasthash'):.0%} {bound['binding']}",
-                row.get("path") or "",
+                _path(row),
                 *(_against(row, name) for name in names),
             ]
         )
@@ -126,10 +128,20 @@ def _cells(rows: list[dict[str, Any]]) -> str:
     return table(head, lines)
 
 
+def _path(row: dict[str, Any]) -> str:
+    """Where a top-k went by itself, and how many queries were answered by one scan."""
+    return ", ".join(filter(None, (row.get("path"), _answered(row["contestants"]["fasthash"]))))
+
+
+def _answered(entry: dict[str, Any]) -> str:
+    part = entry.get("answered")
+    return "" if part is None else f"one scan {100 * part:.5g}%"
+
+
 def _times(entry: dict[str, Any]) -> str:
     """Median and half of what lies between the quartiles."""
     first, third = entry["quartiles"]
-    return f"{1e3 * entry['median']:.3f} ±{(third - first) / 2 / entry['median']:.0%}"
+    return f"{1e3 * entry['median']:.3f} ±{(third - first) / 2 / entry['median']:.0%}{gpu_ceilings.host_bound(entry)}"
 
 
 def _against(row: dict[str, Any], name: str) -> str:
@@ -139,8 +151,10 @@ def _against(row: dict[str, Any], name: str) -> str:
     if "not_run" in entry:
         return f"not run: {entry['not_run']}"
     if name in PATH_NAMES and (part := share(row, name)) is not None:
-        return f"{_times(entry)}, {part:.0%} {row['bounds'][PATH_NAMES[name]]['binding']}"
-    return f"{_times(entry)}, {entry['median'] / own:.1f}x"
+        text = f"{_times(entry)}, {part:.0%} {row['bounds'][PATH_NAMES[name]]['binding']}"
+        return ", ".join(filter(None, (text, _answered(entry))))
+    blocks = f", blocks of {entry['block_bytes'] / 1e9:g} GB" if "block_bytes" in entry else ""
+    return f"{_times(entry)}, {entry['median'] / own:.1f}x{blocks}"
 
 
 def progress(row: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ Each resource is counted by what the op cannot do without, and divided by its ow
     histogram   one count in shared memory for each pair, where the op counts
     float add   one for each bit of a candidate, where the op scores codes
 
-A search of two passes meets each pair twice; the bound counts it once.
+A search of two passes meets each pair twice; the bound counts it once. Codes that a mask leaves out count for nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cells import Cell
-from gpu_cells import COUNTS, searches
+from gpu_cells import COUNTS, EXCLUDED, MASKED, allowed_codes, searches
 from gpu_contestants import result_bytes
 from gpu_torch import OVERSAMPLE
 
@@ -57,7 +57,8 @@ def bytes_read(cell: Cell) -> int:
     if cell.op == "rescore":
         return cell.queries * (4 * cell.bits + cell.k * (8 + -(-cell.bytes // SECTOR) * SECTOR))
     labels = 8 * (cell.queries + cell.codes) if cell.op in COUNTS else 0
-    return (cell.queries + cell.codes) * cell.bytes + labels
+    filters = {MASKED: cell.codes, EXCLUDED: 8 * cell.queries}.get(cell.data, 0)
+    return (cell.queries + allowed_codes(cell)) * cell.bytes + labels + filters
 
 
 def bound(cell: Cell, ceilings: dict[str, Any], path: str) -> Bound:
@@ -73,7 +74,7 @@ def bound(cell: Cell, ceilings: dict[str, Any], path: str) -> Bound:
         if rate in rates:
             seconds[resource] = operations / rates[rate]
 
-    pairs = cell.queries * cell.codes
+    pairs = cell.queries * allowed_codes(cell)
     if searches(cell):
         if path == "popcount":
             add("popcount", pairs * -(-cell.bits // 32), "popcount")

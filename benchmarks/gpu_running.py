@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from cells import Cell
-from gpu_cells import copies, inputs, small
+from gpu_cells import COUNTS, copies, inputs, small
 from gpu_contestants import OPS, GpuContestant, contestants
 from gpu_loops import Library
+from gpu_paths import answered
 from gpu_timing import LEAST_REPEATS, Call, DeviceSeconds, take_turns
-from gpu_torch import OVERSAMPLE, Inputs
+from gpu_torch import OVERSAMPLE, Inputs, filtered
 from running import Budget, Estimates
 from timing import summary
 
@@ -27,7 +28,8 @@ CPU_ROWS = 10_000  # of pack and unpack
 LATENCIES = 20
 PEER_TOLERANCE = {"rtol": 1e-4, "atol": 1e-3}  # of sums of a thousand floats in another order
 
-OF_QUERIES = {"relevance_histogram": (0, 2), "average_precision_counts": (0, 2), "rescore": (0, 2)}  # else the first
+# Places of arguments with a row for each query, else only the first.
+OF_QUERIES = {"hamming_topk": (0, 3), **dict.fromkeys((*COUNTS, "rescore"), (0, 2))}
 
 
 class Device:
@@ -66,6 +68,7 @@ class Runner:
         databases = copies(cell, self.device.cache)
         outcome: dict[str, Any] = {}
         calls: dict[str, list[Call]] = {}
+        more: dict[str, dict[str, Any]] = {}
         arrays: list[Inputs] = []
         reference: Any = None
         for contestant in self._taking_part(cell):
@@ -74,12 +77,17 @@ class Runner:
                     outcome[contestant.name] = {"not_run": reason}
                 else:
                     arrays = arrays or inputs(cell, self.device.name, databases)
-                    own = [contestant.start(cell, x) for x in arrays[: self._copies(contestant, cell, databases)]]
+                    own = self._start(contestant, cell, arrays)
                     result = own[0]()
                     if reference is None:
                         against_cpu(cell, arrays[0], result)
                         reference = result
                     check(cell, arrays[0], reference, result, contestant)
+                    if contestant.own:
+                        more[contestant.name] = {"answered": answered(cell, arrays[0], contestant.path)}
+                    elif contestant.larger is not None:
+                        own, block = self._faster(contestant, contestant.larger, cell, arrays, reference, own)
+                        more[contestant.name] = {"block_bytes": block}
                     calls[contestant.name] = own
             except torch.OutOfMemoryError:
                 outcome[contestant.name] = {"not_run": "out of memory"}
@@ -92,6 +100,8 @@ class Runner:
             if reference is None:
                 break
         times = self._times(cell, calls) if calls else {}
+        for name in calls:
+            times[name] |= more.get(name, {})
         return {**asdict(cell), "databases": databases, "contestants": times | outcome}
 
     def _taking_part(self, cell: Cell) -> list[GpuContestant]:
@@ -103,13 +113,38 @@ class Runner:
             if contestant.name == "fasthash" or wanted is None or any(map(contestant.name.startswith, wanted))
         ]
 
+    def _start(self, contestant: GpuContestant, cell: Cell, arrays: list[Inputs]) -> list[Call]:
+        return [contestant.start(cell, x) for x in arrays[: self._copies(contestant, cell, len(arrays))]]
+
+    def _faster(
+        self,
+        contestant: GpuContestant,
+        larger: GpuContestant,
+        cell: Cell,
+        arrays: list[Inputs],
+        reference: Any,
+        own: list[Call],
+    ) -> tuple[list[Call], int]:
+        """The contestant's calls, or those in larger blocks where they fit and are faster; and the bytes of a block."""
+        if larger.memory(cell) == contestant.memory(cell) or self._reason(larger, cell, len(arrays)):
+            return own, contestant.block
+        try:
+            calls = self._start(larger, cell, arrays)
+            check(cell, arrays[0], reference, calls[0](), larger)
+        except torch.OutOfMemoryError:
+            return own, contestant.block
+        seconds = [self.device.seconds_of(each, 1, 0, True).seconds for each in (own, calls)]
+        return (calls, larger.block) if seconds[1] < seconds[0] else (own, contestant.block)
+
     def _times(self, cell: Cell, calls: dict[str, list[Call]]) -> dict[str, Any]:
         found = {}
         turns: dict[str, list[Call]] = dict(calls)
         if len(calls["fasthash"]) > 1:
             turns["fasthash, in cache"] = calls["fasthash"][:1]
-        for name, seconds in take_turns(turns, self.repeats, PART * self.patience, self.device.seconds_of).items():
+        for name, times in take_turns(turns, self.repeats, PART * self.patience, self.device.seconds_of).items():
+            seconds = [timing.seconds for timing in times]
             found[name] = {**summary(seconds), "seconds": seconds, "databases": len(turns[name])}
+            found[name]["host_bound"] = any(timing.host_bound for timing in times)
         waits = [self.device.latency(calls["fasthash"][i % len(calls["fasthash"])]) for i in range(LATENCIES)]
         found["fasthash"]["latency"] = summary(waits)
         for contestant in contestants(cell.op, self.library):
@@ -182,9 +217,12 @@ def check(cell: Cell, arrays: Inputs, reference: Any, result: Any, contestant: G
 
 def check_indices(arrays: Inputs, found: tuple[torch.Tensor, ...], where: str) -> None:
     """Of a few queries: each index once, and its code at the distance that is claimed."""
-    queries, database = arrays
-    for query, distances, indices in list(zip(queries, *found, strict=True))[:CHECKED_QUERIES]:
+    queries, database, mask, exclude = filtered(arrays)
+    for row in range(min(len(queries), CHECKED_QUERIES)):
+        query, (distances, indices) = queries[row], (part[row] for part in found)
         assert len(indices.unique()) == len(indices), f"an index twice: {where}"
+        assert mask is None or mask[indices].all(), f"a code that is not allowed: {where}"
+        assert exclude is None or (indices != exclude[row]).all(), f"a code that is excluded: {where}"
         actual = fasthash.hamming_distance(query[None].cpu(), database[indices].cpu())[0]
         assert torch.equal(actual, distances.cpu()), f"indices: {where}"
 
@@ -208,32 +246,43 @@ def check_rescored(cell: Cell, arrays: Inputs, found: tuple[torch.Tensor, ...], 
 
 
 def against_cpu(cell: Cell, arrays: Inputs, result: Any) -> None:
-    """Raises AssertionError when the first rows of a result are not what the CPU gives: bytes, floats within 1e-6."""
-    part = _first(cell, arrays)
-    rows = len(part[0])
-    expected = _parts(OPS[cell.op](cell, part))
-    found = [x.cpu() for x in _parts(result)]
+    """Raises AssertionError when rows of a result are not what the CPU gives: bytes, floats within 1e-6."""
+    rows = checked_rows(cell)
+    expected = _parts(OPS[cell.op](cell, _of_rows(cell, arrays, rows)))
     if cell.op == "hamming_range":
-        total = int(found[0][rows])
-        found = [found[0][: rows + 1], found[1][:total], found[2][:total]]
+        found = _segments(rows, *(x.cpu() for x in _parts(result)))
+    else:
+        found = [x[rows.to(x.device)].cpu() for x in _parts(result)]
     for one, other in zip(expected, found, strict=True):
-        other = other[: len(one)]
         if one.dtype.is_floating_point and cell.op != "unpack":
             torch.testing.assert_close(other, one, rtol=1e-6, atol=0.0, msg=lambda text: f"on the CPU: {cell}: {text}")
         else:
             assert torch.equal(one, other), f"on the CPU: {cell}"
 
 
-def _first(cell: Cell, arrays: Inputs) -> Inputs:
-    """Arguments on the CPU for as many queries (or rows) as take it a moment."""
+def checked_rows(cell: Cell) -> torch.Tensor:
+    """As many queries (or packed rows) as take the CPU a moment, spread evenly over all of them, the last included."""
     if cell.op in ("pack", "unpack"):
-        return (arrays[0][:CPU_ROWS].cpu(), *arrays[1:])
-    rows = max(1, min(cell.queries, int(CPU_BIT_PAIRS / (cell.codes * cell.bits))))
+        of, rows = cell.codes, min(cell.codes, CPU_ROWS)
+    else:
+        of, rows = cell.queries, max(1, min(cell.queries, int(CPU_BIT_PAIRS / (cell.codes * cell.bits))))
+    return torch.arange(rows) * (of - 1) // (rows - 1) if rows > 1 else torch.tensor([of - 1])
+
+
+def _of_rows(cell: Cell, arrays: Inputs, rows: torch.Tensor) -> Inputs:
+    """The op's arguments on the CPU, of the queries only those."""
     of_queries = OF_QUERIES.get(cell.op, (0,))
     return tuple(
-        x if not isinstance(x, torch.Tensor) else (x[:rows] if place in of_queries else x).cpu()
+        x if not isinstance(x, torch.Tensor) else (x[rows.to(x.device)] if place in of_queries else x).cpu()
         for place, x in enumerate(arrays)
     )
+
+
+def _segments(rows: torch.Tensor, offsets: torch.Tensor, *found: torch.Tensor) -> list[torch.Tensor]:
+    """Of a result of hamming_range what it says of those queries, as if there were no others."""
+    begins, ends = offsets[rows], offsets[rows + 1]
+    own = torch.cat([torch.arange(*segment) for segment in zip(begins.tolist(), ends.tolist(), strict=True)])
+    return [torch.nn.functional.pad((ends - begins).cumsum(0), (1, 0)), *(x[own] for x in found)]
 
 
 def _parts(result: Any) -> tuple[torch.Tensor, ...]:

@@ -6,7 +6,7 @@ Sums are whole numbers, exact in float16 up to 2,048 bits. All of it runs on the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ from contestants import Call
 import fasthash
 
 GB = 10**9
-MOST_MATRIX = 2 * GB  # bytes of a block of a full matrix
+MOST_MATRIX = 2 * GB  # bytes of a block of a full matrix, or
+LARGER = 4  # times as many, where that is faster
 ROWS_AT_ONCE = 1 << 20  # when codes are unpacked
 OVERSAMPLE = 4
 
@@ -42,16 +43,20 @@ class Products:
     multiple: int  # of rows that the product takes, at least twice as many queries as that
     most: int = MOST_MATRIX
 
-    def prepare(self, cell: Cell, queries: torch.Tensor, database: torch.Tensor) -> Callable[[], Iterator[Any]]:
-        """A function that gives (first query, products (rows, codes))."""
+    def prepare(self, cell: Cell, queries: torch.Tensor, database: torch.Tensor) -> Callable[..., Iterator[Any]]:
+        """A function that gives (first query, products (rows, codes)): with all codes, or with those of given rows."""
         left = signs(queries, self.dtype, 4 * self.multiple)
         right = signs(database, self.dtype, self.multiple)
         rows = self.rows(cell)
 
-        def blocks() -> Iterator[tuple[int, torch.Tensor]]:
+        def blocks(among: torch.Tensor | None = None) -> Iterator[tuple[int, torch.Tensor]]:
+            codes, side = cell.codes, right
+            if among is not None:
+                codes = len(among)
+                side = right[torch.nn.functional.pad(among, (0, -codes % self.multiple))]
             for first in range(0, cell.queries, rows):
-                matrix = self._multiply(left[first : first + rows], right)
-                yield first, matrix[: cell.queries - first, : cell.codes]
+                matrix = self._multiply(left[first : first + rows], side)
+                yield first, matrix[: cell.queries - first, :codes]
 
         return blocks
 
@@ -65,26 +70,36 @@ class Products:
 
 
 FP16 = Products(torch.float16, 2, 1)
-SMALL = Products(torch.float16, 2, 1, MOST_MATRIX // 8)  # for ops that take many times a block's memory
+SMALL = replace(FP16, most=MOST_MATRIX // 8)  # for ops that take many times a block's memory
 INT8 = Products(torch.int8, 4, 8)  # torch._int_mm on a GPU takes more than 16 rows, and multiples of 8
 
 
 def top_k(products: Products) -> Callable[[Cell, Inputs], Call]:
     def start(cell: Cell, x: Inputs) -> Call:
-        blocks = products.prepare(cell, *x)
+        queries, database, mask, exclude = filtered(x)
+        blocks = products.prepare(cell, queries, database)
 
         def call() -> tuple[torch.Tensor, torch.Tensor]:
-            distances, indices = results(cell, x[0])
-            for first, matrix in blocks():
-                largest, found = matrix.topk(cell.k)
+            distances, indices = results(cell, queries)
+            allowed = None if mask is None else mask.nonzero().view(-1)
+            for first, matrix in blocks(allowed):
                 rows = slice(first, first + len(matrix))
+                if exclude is not None:
+                    least = torch.iinfo if matrix.dtype == torch.int32 else torch.finfo
+                    matrix.scatter_(1, exclude[rows, None], least(matrix.dtype).min)
+                largest, found = matrix.topk(cell.k)
                 distances[rows] = _distance(cell, largest)
-                indices[rows] = found
+                indices[rows] = found if allowed is None else allowed[found]
             return distances, indices
 
         return call
 
     return start
+
+
+def filtered(x: Inputs) -> Inputs:
+    """Queries, database, mask and exclude of a top-k: None for what it is called without."""
+    return (*x, None, None)[:4]
 
 
 def _distance(cell: Cell, products: torch.Tensor) -> torch.Tensor:
@@ -113,66 +128,75 @@ def distance(products: Products) -> Callable[[Cell, Inputs], Call]:
     return start
 
 
-def within_radius(cell: Cell, x: Inputs) -> Call:
-    *sides, radius = x
-    blocks = SMALL.prepare(cell, *sides)
+def within_radius(products: Products) -> Callable[[Cell, Inputs], Call]:
+    def start(cell: Cell, x: Inputs) -> Call:
+        *sides, radius = x
+        blocks = products.prepare(cell, *sides)
 
-    def call() -> tuple[torch.Tensor, ...]:
-        counts, distances, indices = [], [], []
-        for _, matrix in blocks():
-            found = _distance(cell, matrix)
-            rows, columns = (found <= radius).nonzero(as_tuple=True)
-            own = found[rows, columns]
-            order = (rows * (radius + 1) + own).sort(stable=True).indices
-            counts.append(torch.bincount(rows, minlength=len(matrix)))
-            distances.append(own[order])
-            indices.append(columns[order])
-        offsets = torch.nn.functional.pad(torch.cat(counts).cumsum(0), (1, 0))
-        return offsets, torch.cat(distances), torch.cat(indices)
+        def call() -> tuple[torch.Tensor, ...]:
+            counts, distances, indices = [], [], []
+            for _, matrix in blocks():
+                found = _distance(cell, matrix)
+                rows, columns = (found <= radius).nonzero(as_tuple=True)
+                own = found[rows, columns]
+                order = (rows * (radius + 1) + own).sort(stable=True).indices
+                counts.append(torch.bincount(rows, minlength=len(matrix)))
+                distances.append(own[order])
+                indices.append(columns[order])
+            offsets = torch.nn.functional.pad(torch.cat(counts).cumsum(0), (1, 0))
+            return offsets, torch.cat(distances), torch.cat(indices)
 
-    return call
+        return call
 
-
-def histogram(cell: Cell, x: Inputs) -> Call:
-    queries, database, *labels = x
-    blocks = SMALL.prepare(cell, queries, database)
-    bins = 8 * cell.bytes + 1
-
-    def counts(keys: torch.Tensor, of_row: int) -> torch.Tensor:
-        keys = keys + of_row * torch.arange(len(keys), device=keys.device, dtype=torch.int32)[:, None]
-        return torch.bincount(keys.view(-1), minlength=of_row * len(keys)).view(len(keys), of_row)
-
-    def call() -> torch.Tensor:
-        tables = []
-        for first, matrix in blocks():
-            keys = _distance(cell, matrix)
-            if not labels:
-                tables.append(counts(keys, bins))
-                continue
-            relevant = labels[0][first : first + len(matrix), None] == labels[1]
-            found = counts(2 * keys + relevant, 2 * bins).view(len(matrix), bins, 2)
-            tables.append(torch.stack((found.sum(2), found[..., 1]), 2))
-        return torch.cat(tables)
-
-    return call
+    return start
 
 
-def average_precision(cell: Cell, x: Inputs) -> Call:
-    queries, database, query_labels, labels = x
-    blocks = FP16.prepare(cell, queries, database)
-    ranks = torch.arange(1, cell.codes + 1, device=labels.device, dtype=torch.float64)
+def histogram(products: Products) -> Callable[[Cell, Inputs], Call]:
+    def start(cell: Cell, x: Inputs) -> Call:
+        queries, database, *labels = x
+        blocks = products.prepare(cell, queries, database)
+        bins = 8 * cell.bytes + 1
 
-    def call() -> tuple[torch.Tensor, ...]:
-        sums, hits = [], []
-        for first, matrix in blocks():
-            for query, row in enumerate(matrix, first):
-                relevant = labels[row.sort(descending=True, stable=True).indices] == query_labels[query]
-                before = relevant.cumsum(0)
-                sums.append((before * relevant / ranks).sum())
-                hits.append(before[-1])
-        return torch.stack(sums), torch.stack(hits), torch.stack(hits)
+        def counts(keys: torch.Tensor, of_row: int) -> torch.Tensor:
+            keys = keys + of_row * torch.arange(len(keys), device=keys.device, dtype=torch.int32)[:, None]
+            return torch.bincount(keys.view(-1), minlength=of_row * len(keys)).view(len(keys), of_row)
 
-    return call
+        def call() -> torch.Tensor:
+            tables = []
+            for first, matrix in blocks():
+                keys = _distance(cell, matrix)
+                if not labels:
+                    tables.append(counts(keys, bins))
+                    continue
+                relevant = labels[0][first : first + len(matrix), None] == labels[1]
+                found = counts(2 * keys + relevant, 2 * bins).view(len(matrix), bins, 2)
+                tables.append(torch.stack((found.sum(2), found[..., 1]), 2))
+            return torch.cat(tables)
+
+        return call
+
+    return start
+
+
+def average_precision(products: Products) -> Callable[[Cell, Inputs], Call]:
+    def start(cell: Cell, x: Inputs) -> Call:
+        queries, database, query_labels, labels = x
+        blocks = products.prepare(cell, queries, database)
+        ranks = torch.arange(1, cell.codes + 1, device=labels.device, dtype=torch.float64)
+
+        def call() -> tuple[torch.Tensor, ...]:
+            sums, hits = [], []
+            for first, matrix in blocks():
+                for query, row in enumerate(matrix, first):
+                    relevant = labels[row.sort(descending=True, stable=True).indices] == query_labels[query]
+                    before = relevant.cumsum(0)
+                    sums.append((before * relevant / ranks).sum())
+                    hits.append(before[-1])
+            return torch.stack(sums), torch.stack(hits), torch.stack(hits)
+
+        return call
+
+    return start
 
 
 # Packing and rescoring in torch.
@@ -203,14 +227,17 @@ def rescore(cell: Cell, x: Inputs) -> Call:
     return lambda: _scores(*x)
 
 
-def topk_rescored(cell: Cell, x: Inputs) -> Call:
-    queries, codes = x
-    wanted = min(cell.k * OVERSAMPLE, cell.codes)
-    blocks = FP16.prepare(cell, fasthash.pack(queries), codes)
+def topk_rescored(products: Products) -> Callable[[Cell, Inputs], Call]:
+    def start(cell: Cell, x: Inputs) -> Call:
+        queries, codes = x
+        wanted = min(cell.k * OVERSAMPLE, cell.codes)
+        blocks = products.prepare(cell, fasthash.pack(queries), codes)
 
-    def call() -> tuple[torch.Tensor, torch.Tensor]:
-        candidates = torch.cat([matrix.topk(wanted).indices for _, matrix in blocks()])
-        scores, order = _scores(queries, codes, candidates).topk(cell.k)
-        return scores, candidates.gather(1, order)
+        def call() -> tuple[torch.Tensor, torch.Tensor]:
+            candidates = torch.cat([matrix.topk(wanted).indices for _, matrix in blocks()])
+            scores, order = _scores(queries, codes, candidates).topk(cell.k)
+            return scores, candidates.gather(1, order)
 
-    return call
+        return call
+
+    return start

@@ -1,6 +1,7 @@
 """One search over the ranks of a group, for 1 to 4 ranks on this machine: python benchmarks/sharding.py.
 
-Starts torchrun for each number of ranks; each rank has one thread. Rank 0 times the local search and the whole. Writes
+Starts torchrun for each number of ranks; each rank has one thread, and the part that `ShardedIndex.build` gives it of a
+file of random codes. Rank 0 times the local search and the whole. Writes
 benchmarks/results/sharding.json, or where --json says.
 """
 
@@ -21,7 +22,6 @@ import torch.distributed as dist
 from machine import card
 from timing import summary
 
-from fasthash import HammingIndex
 from fasthash.distributed import ShardedIndex, start
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,10 +34,12 @@ def work(options: argparse.Namespace) -> None:
     rank, ranks = dist.get_rank(), dist.get_world_size()
     rows = []
     for count in options.codes:
-        first, last = count * rank // ranks, count * (rank + 1) // ranks
-        local = HammingIndex(64, multi_index="never")
-        local.add(np.frombuffer(np.random.default_rng(rank).bytes(8 * (last - first)), np.uint8).reshape(-1, 8))
-        index = ShardedIndex(local)
+        file = options.json.with_name(f"{count}.npy")
+        if rank == 0:
+            np.save(file, np.frombuffer(np.random.default_rng(0).bytes(8 * count), np.uint8).reshape(-1, 8))
+        dist.barrier()
+        index = ShardedIndex.build([file])
+        local = index.local
         for queries in options.queries:
             asked = np.frombuffer(np.random.default_rng(99).bytes(8 * queries), np.uint8).reshape(-1, 8)
             seconds: dict[str, list[float]] = {"local": [], "whole": []}
@@ -68,11 +70,12 @@ def main() -> None:
     numbers = [f"--{name}={getattr(options, name)}" for name in ("repeats",)]
     lists = [text for name in ("codes", "queries") for text in (f"--{name}", *map(str, getattr(options, name)))]
     for ranks in options.ranks:
-        with tempfile.NamedTemporaryFile() as file:
+        with tempfile.TemporaryDirectory() as folder:
+            json_file = Path(folder, "rows.json")
             torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-            command = [sys.executable, *torchrun, __file__, *numbers, *lists, "--json", file.name]
+            command = [sys.executable, *torchrun, __file__, *numbers, *lists, "--json", str(json_file)]
             subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-            rows += json.loads(Path(file.name).read_text())
+            rows += json.loads(json_file.read_text())
     for row in rows:
         local, whole = (summary(row["seconds"][name])["median"] for name in ("local", "whole"))
         print(

@@ -61,7 +61,7 @@ def plain_names(mangled: list[str]) -> dict[str, str]:
     names = {}
     for name, text in zip(mangled, out.splitlines(), strict=True):
         text = re.sub(r"\(anonymous namespace\)::|fasthash::(cuda::)?|^void ", "", text)
-        names[name] = re.sub(r"\(.*", "", text.replace("(int)", "").replace("(bool)", ""))
+        names[name] = re.sub(r"\(.*", "", re.sub(r"\((int|bool|Share)\)", "", text))
     return names
 
 

@@ -44,7 +44,7 @@ class Check {
   }
   void workspace(Address workspace, int64_t got, int64_t needed) const {
     address("workspace", workspace, needed > 0);
-    if (workspace % alignof(int64_t) != 0) refuse("workspace", "an address divisible by 8", std::to_string(workspace));
+    if (workspace % 16 != 0) refuse("workspace", "an address divisible by 16", std::to_string(workspace));
     at_least("workspace_bytes", got, needed);
   }
   Codes codes(const char* name, Address data, int64_t rows, int64_t bytes) const {

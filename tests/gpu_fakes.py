@@ -7,6 +7,7 @@ from typing import Any
 import gpu_loops
 from cells import Cell
 from gpu_running import Device
+from gpu_timing import Timing
 
 # One of each a second, but two of some, so that arithmetic shows.
 CEILINGS = {
@@ -46,10 +47,10 @@ def cell_of(op: str, bits: int = 64, queries: int = 37, codes: int = 501, k: int
     return Cell("", op, data, bits, codes, 0 if op in ("pack", "unpack") else queries, k)
 
 
-def one_second(calls: Any, launches: int, first: int = 0) -> float:
+def one_second(calls: Any, launches: int, first: int = 0, retry: bool = True) -> Timing:
     for launch in range(launches):
         calls[(first + launch) % len(calls)]()
-    return 1.0
+    return Timing(1.0)
 
 
 class Cpu(Device):
@@ -62,8 +63,8 @@ class Cpu(Device):
         return 1 << 34
 
     @staticmethod
-    def _milliseconds(calls: Any, launches: int, first: int = 0) -> float:
-        return one_second(calls, launches, first) / 1000
+    def _milliseconds(calls: Any, launches: int, first: int = 0, retry: bool = True) -> Timing:
+        return Timing(one_second(calls, launches, first).seconds / 1000)
 
     @staticmethod
     def _latency(call: Any) -> float:

@@ -109,8 +109,13 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-size_t list_bytes(const Candidates& candidates) {
-  return static_cast<size_t>(candidates.capacity) * sizeof(uint64_t);
+// A block for each list, with room for it in shared memory.
+template <class... Params>
+void launch_by_list(const char* op, void (*kernel)(Params...), const Candidates& candidates, int64_t queries,
+                    StreamHandle stream, typename Exactly<Params>::type... args) {
+  const size_t bytes = static_cast<size_t>(candidates.capacity) * sizeof(uint64_t);
+  if (bytes > kSharedBytes) allow_shared(op, kernel, bytes);
+  launch(op, kernel, queries, kThreads, bytes, stream, args...);
 }
 
 }  // namespace
@@ -129,13 +134,12 @@ void begin_lists(const char* op, const Candidates& candidates, int64_t queries, 
 }
 
 void tighten(const char* op, const Candidates& candidates, int64_t queries, int64_t rank, StreamHandle stream) {
-  launch(op, tighten_kernel, queries, kThreads, list_bytes(candidates), stream, candidates, queries, rank);
+  launch_by_list(op, tighten_kernel, candidates, queries, stream, candidates, queries, rank);
 }
 
 void write_lists(const char* op, const Candidates& candidates, int64_t queries, int64_t k, int32_t* distances,
                  int64_t* indices, StreamHandle stream) {
-  launch(op, write_kernel, queries, kThreads, list_bytes(candidates), stream, candidates, queries, k, distances,
-         indices);
+  launch_by_list(op, write_kernel, candidates, queries, stream, candidates, queries, k, distances, indices);
 }
 
 }  // namespace fasthash::cuda

@@ -67,8 +67,8 @@ void tighten(const char* op, const Candidates& candidates, int64_t queries, int6
 void write_lists(const char* op, const Candidates& candidates, int64_t queries, int64_t k, int32_t* distances,
                  int64_t* indices, StreamHandle stream);
 
-// Which rows a scan meets: all, or every kShare-th, or all but those. (Rows and not runs of rows: neighbours are often
-// alike, and a share of them should look like the whole.)
+// Which rows a scan meets: all, or one of each kShare, or all but those. (Not runs of rows: neighbours are often alike,
+// and a share of them should look like the whole.)
 enum class Share { kAll, kFew, kRest };
 constexpr int64_t kShare = 8;
 

@@ -4,9 +4,12 @@
 namespace fasthash::cuda {
 namespace {
 
+// Short codes come eight to a lane, with a key of each: more than a third of the registers.
 template <int kWords>
-__global__ void __launch_bounds__(kMaxThreads, Shape<kWords>::kMinBlocks)
-    filter_kernel(Scan scan, Candidates candidates) {
+constexpr int kFilterBlocks = kWords == 1 || kWords == 2 ? kHeavyMinBlocks : Shape<kWords>::kMinBlocks;
+
+template <int kWords>
+__global__ void __launch_bounds__(kMaxThreads, kFilterBlocks<kWords>) filter_kernel(Scan scan, Candidates candidates) {
   constexpr int kCodes = Shape<kWords>::kCodes;
   uint64_t* bounds = own_shared<uint64_t>(scan);
   for_each_tile<kWords, Xor>(scan, [&](const Tile& tile) {

@@ -9,7 +9,7 @@ constexpr int64_t kLastRow = std::numeric_limits<int64_t>::max();
 
 // A value is at least n(q) - T over 2, rounded up, for every distance up to T, and for a distance of T + 1 where n(d)
 // is odd; so that is the test, and the exact distance is only made of what passes.
-template <int kWords>
+template <int kWords, Share kWhich>
 struct Filtering {
   const TensorScan* scan;
   const Candidates* candidates;
@@ -80,18 +80,17 @@ struct Filtering {
       }
       const int64_t query = spot.query(hit_row / 2, hit_row % 2);
       const uint64_t bound = candidates->bounds[query];
-      const int64_t excluded = scan->filter.exclude != nullptr ? scan->filter.exclude[query] : kNoIndex;
+      const int radius = distance_of(bound);
 #pragma unroll
       for (int n = 0; n < kColumnTiles; ++n) {
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
-          if (spot.code(n, j) >= scan->rows) continue;
-          const int64_t row = row_at(scan->share, spot.code(n, j));
-          const uint64_t key = key_of(ones - 2 * chosen[n][j] - ((j == 0 ? code_ones[n].x : code_ones[n].y) & 1), row);
-          const bool kept = scan->filter.mask == nullptr || scan->filter.mask[row] != 0;
-          if (key <= bound && row != excluded && kept) {
-            append(*candidates, query, key);
-          }
+          const int distance = ones - 2 * chosen[n][j] - ((j == 0 ? code_ones[n].x : code_ones[n].y) & 1);
+          if (distance > radius) continue;
+          const int64_t row = ShareRows<kWhich>(spot.first, scan->database.rows)[spot.code(n, j)];
+          const uint64_t key = key_of(distance, row);
+          if (key > bound || (scan->filter.exclude != nullptr && scan->filter.exclude[query] == row)) continue;
+          append(*candidates, query, key);
         }
       }
     }
@@ -106,13 +105,13 @@ struct Filtering {
   }
 };
 
-template <int kWords>
+template <int kWords, Share kWhich>
 __global__ void __launch_bounds__(kTensorThreads, kWords == 32 ? 2 : 3)
     filter_kernel(TensorScan scan, Candidates candidates) {
-  Filtering<kWords> filtering{};
+  Filtering<kWords, kWhich> filtering{};
   filtering.scan = &scan;
   filtering.candidates = &candidates;
-  scan_by_tensor<kWords>(scan, filtering);
+  scan_by_tensor<kWords, kWhich>(scan, filtering);
 }
 
 }  // namespace
@@ -122,7 +121,9 @@ void filter_by_tensor(const char* op, Codes queries, Codes database, Filter filt
   for_width(queries.bytes, [&](auto words) {
     constexpr int kWords = decltype(words)::value;
     const TensorScan scan = make_tensor_scan(queries, database, filter, share, kTileRows<kWords>);
-    launch(op, filter_kernel<kWords>, tensor_blocks(scan), kTensorThreads, 0, stream, scan, candidates);
+    void (*kernel)(TensorScan, Candidates) =
+        share == Share::kFew ? &filter_kernel<kWords, Share::kFew> : &filter_kernel<kWords, Share::kRest>;
+    launch(op, kernel, tensor_blocks(scan), kTensorThreads, 0, stream, scan, candidates);
   });
 }
 

@@ -37,15 +37,16 @@ struct Storing {
         if (query >= scan->queries.rows) continue;
 #pragma unroll
         for (int n = 0; n < kColumnTiles; ++n) {
-          const int64_t row = spot.code(n, 0);
-          const Pair both{count(values[n][m][2 * h], query_ones[m][h], code_ones[n].x),
-                          count(values[n][m][2 * h + 1], query_ones[m][h], code_ones[n].y)};
+          const int64_t row = spot.first + spot.code(n, 0);
+          const int x = count(values[n][m][2 * h], query_ones[m][h], code_ones[n].x);
+          const int y = count(values[n][m][2 * h + 1], query_ones[m][h], code_ones[n].y);
           int32_t* to = out + query * rows + row;
-          if (in_pairs && row + 1 < rows) {
-            *reinterpret_cast<Pair*>(to) = both;
+          if (in_pairs) {  // streaming: a plain store of both would be taken apart again and merged with the branch
+                           // below
+            if (row < rows) __stcs(reinterpret_cast<int2*>(to), make_int2(x, y));
           } else {
-            if (row < rows) to[0] = both.x;
-            if (row + 1 < rows) to[1] = both.y;
+            if (row < rows) to[0] = x;
+            if (row + 1 < rows) to[1] = y;
           }
         }
       }
@@ -60,7 +61,7 @@ __global__ void __launch_bounds__(kTensorThreads, kWords == 32 ? 2 : 3)
   storing.scan = &scan;
   storing.out = out;
   storing.in_pairs = in_pairs;
-  scan_by_tensor<kWords>(scan, storing);
+  scan_by_tensor<kWords, Share::kAll>(scan, storing);
 }
 
 template <bool kShared>
@@ -68,7 +69,7 @@ void matrix(const char* op, Codes a, Codes b, int32_t* out, StreamHandle stream)
   for_width(a.bytes, [&](auto words) {
     constexpr int kWords = decltype(words)::value;
     const TensorScan scan = make_tensor_scan(a, b, {}, Share::kAll, kTileRows<kWords>);
-    const bool in_pairs = b.rows % 2 == 0 && reinterpret_cast<uintptr_t>(out) % sizeof(Pair) == 0;
+    const bool in_pairs = b.rows % 2 == 0 && reinterpret_cast<uintptr_t>(out) % sizeof(int2) == 0;
     launch(op, matrix_kernel<kWords, kShared>, tensor_blocks(scan), kTensorThreads, 0, stream, scan, out, in_pairs);
   });
 }

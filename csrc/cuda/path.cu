@@ -78,14 +78,16 @@ Path choose_matrix_path(int capability, int64_t a_rows, int64_t b_rows, int64_t 
 
 Path topk_path(int64_t queries, int64_t database, int64_t bytes, int64_t k) {
   const int capability = compute_capability();
-  const bool possible = can_take(path(), capability, queries, database, bytes, k);
-  return possible ? path() : choose_path(capability, queries, database, bytes, k);
+  const Path wanted = path();
+  const bool possible = can_take(wanted, capability, queries, database, bytes, k);
+  return possible ? wanted : choose_path(capability, queries, database, bytes, k);
 }
 
 Path matrix_path(int64_t a_rows, int64_t b_rows, int64_t bytes) {
   const int capability = compute_capability();
-  if (path() == Path::kTensor && has_tensor(capability, bytes)) return Path::kTensor;
-  return path() == Path::kAuto ? choose_matrix_path(capability, a_rows, b_rows, bytes) : Path::kPopcount;
+  const Path wanted = path();
+  if (wanted == Path::kTensor && has_tensor(capability, bytes)) return Path::kTensor;
+  return wanted == Path::kAuto ? choose_matrix_path(capability, a_rows, b_rows, bytes) : Path::kPopcount;
 }
 
 void set_path(const std::string& name) {

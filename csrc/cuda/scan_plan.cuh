@@ -14,13 +14,14 @@ constexpr int kMissing = 1 << kMissingBits;          // more than any count
 constexpr int64_t kSharedBytes = int64_t{48} << 10;  // of a block, without opting in
 #ifdef FASTHASH_EMULATION
 constexpr int64_t kTileQueries = 6;
+constexpr int64_t kWantedWarps = 24;
 constexpr int64_t kMinPartRows = 128;
 #else
 constexpr int64_t kTileQueries = 64;
+constexpr int64_t kWantedWarps = 8192;  // what fills a large device
 constexpr int64_t kMinPartRows = 1024;  // below this, a part's own costs show
 #endif
 constexpr int64_t kMaxPartRows = int64_t{1} << 28;  // the parts of a block are counted in 32 bits
-constexpr int64_t kWantedWarps = 8192;              // what fills a large device
 
 // Codes of up to 1, 2, 4, 8, 16, 24, 32 words of 32 bits have kernels of their own. All others go by chunks.
 constexpr int kChunked = 0;

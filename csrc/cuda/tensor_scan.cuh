@@ -22,14 +22,13 @@ constexpr int kStages = 4;                    // tiles in shared memory
 using Accumulators = int[kColumnTiles][kRowTiles][4];
 
 template <int kWords>
-constexpr int kTileRows = kWords == 32 ? 64 : 128;
+constexpr int kTileRows = kWords >= 16 ? 64 : 128;
 
 struct TensorScan {
   Rows queries;
   Rows database;
   Filter filter;
-  Share share;
-  int64_t rows;  // of this share
+  int64_t rows;  // of the share that is met
   int64_t tiles;
   int64_t part_tiles;  // of a part
   int64_t parts;
@@ -40,12 +39,35 @@ inline int64_t rows_of(Share share, int64_t rows) {
   const int64_t few = ceil_div(rows, kShare);
   return share == Share::kAll ? rows : share == Share::kFew ? few : rows - few;
 }
-// The i-th row of a share.
-__device__ inline int64_t row_at(Share share, int64_t i) {
-  if (share == Share::kAll) return i;
-  if (share == Share::kFew) return i * kShare;
-  return i / (kShare - 1) * kShare + 1 + i % (kShare - 1);
+// Which of the group's kShare rows is among the few: always another one, since data may repeat with a period of theirs.
+// In the last group, which may not be whole, the first.
+__device__ inline int chosen_of(int64_t group, int64_t rows) {
+  return (group + 1) * kShare <= rows ? static_cast<int>(static_cast<uint32_t>(group) * 0x9E3779B1u >> 29) : 0;
 }
+
+// Rows of a share, from its `first` on; they rise.
+template <Share kWhich>
+struct ShareRows {
+  int64_t rows;  // of the database
+  int64_t start;
+  int phase = 0;
+
+  __device__ ShareRows(int64_t first, int64_t rows) : rows(rows), start(first) {
+    if constexpr (kWhich == Share::kRest) {
+      start = first / (kShare - 1);
+      phase = static_cast<int>(first % (kShare - 1));
+    }
+  }
+  __device__ int64_t operator[](int i) const {
+    if constexpr (kWhich == Share::kAll) return start + i;
+    if constexpr (kWhich == Share::kFew) return (start + i) * kShare + chosen_of(start + i, rows);
+    constexpr unsigned kOthers = kShare - 1;
+    const unsigned place = static_cast<unsigned>(phase + i);
+    const int64_t group = start + place / kOthers;
+    const int other = static_cast<int>(place % kOthers);
+    return group * kShare + other + (other >= chosen_of(group, rows));
+  }
+};
 
 // What a lane sees of a tile of queries x codes.
 struct Spot {
@@ -56,8 +78,8 @@ struct Spot {
   int member;           // columns 2 * member and 2 * member + 1 of each column tile
 
   __device__ int64_t query(int row_tile, int half) const { return first_query + 16 * row_tile + 8 * half + group; }
-  // Counted in the share.
-  __device__ int64_t code(int column_tile, int j) const { return first + column + 8 * column_tile + 2 * member + j; }
+  // Counted in the tile.
+  __device__ int code(int column_tile, int j) const { return column + 8 * column_tile + 2 * member + j; }
 };
 
 using Unit = Words<4>;  // what a lane reads from shared memory at once, at most
@@ -140,9 +162,11 @@ struct QueryFragments {
 };
 
 // Starts the copies of a tile: zero past the end of a row and of the share.
-template <int kWords>
+template <int kWords, Share kWhich>
 __device__ void fetch_tile(const TensorScan& scan, int64_t first, Unit* tile) {
   constexpr int kBytes = 4 * kWords;
+  const ShareRows<kWhich> rows(first, scan.database.rows);
+  const int left = static_cast<int>(min(scan.rows - first, int64_t{kTileRows<kWords>}));
   const Rows& database = scan.database;
   const auto place = [&](int row, int byte) {
     return reinterpret_cast<uint8_t*>(tile) + row * kBytes + (kWords == 32 ? byte ^ (64 * (row & 1)) : byte);
@@ -152,8 +176,8 @@ __device__ void fetch_tile(const TensorScan& scan, int64_t first, Unit* tile) {
     for (int i = threadIdx.x; i < kTileRows<kWords> * (kBytes / kUnit); i += blockDim.x) {
       const int row = i / (kBytes / kUnit);
       const int byte = i % (kBytes / kUnit) * kUnit;
-      const bool there = first + row < scan.rows && byte < database.bytes;
-      const uint8_t* from = database.data + (there ? row_at(scan.share, first + row) * database.bytes + byte : 0);
+      const bool there = row < left && byte < database.bytes;
+      const uint8_t* from = database.data + (there ? rows[row] * database.bytes + byte : 0);
       async_copy<kUnit>(place(row, byte), from, there ? kUnit : 0);
     }
   };
@@ -167,34 +191,39 @@ __device__ void fetch_tile(const TensorScan& scan, int64_t first, Unit* tile) {
     for (int i = threadIdx.x; i < kTileRows<kWords> * (kWords / 2); i += blockDim.x) {
       const int row = i / (kWords / 2);
       const int word = i % (kWords / 2);
-      const bool there = first + row < scan.rows && word < words_of(database);
-      *reinterpret_cast<uint64_t*>(place(row, 8 * word)) =
-          there ? load_word(database, row_at(scan.share, first + row), word) : 0;
+      const bool there = row < left && word < words_of(database);
+      *reinterpret_cast<uint64_t*>(place(row, 8 * word)) = there ? load_word(database, rows[row], word) : 0;
     }
   }
   async_commit();
 }
 
+// What a code gets in place of its ones where no query may meet it: no value then reaches a threshold.
+constexpr int kNoCode = 1 << 20;
+
 // The ones of each code of a tile, with a minus, by whole warps.
-template <int kWords>
-__device__ void count_ones(const Unit* tile, int* ones) {
+template <int kWords, Share kWhich>
+__device__ void count_ones(const TensorScan& scan, int64_t first, const Unit* tile, int* ones) {
+  const ShareRows<kWhich> rows(first, scan.database.rows);
+  const int64_t left = scan.rows - first;
   const int lane = lane_index();
-  for (int first = 8 * warp_index(); first < kTileRows<kWords>; first += 8 * kTensorWarps) {
-    Fragment<kWords> own;
-    own.load(tile + (first + lane / 4) * (kWords / 4), lane / 4 % 2 != 0, lane % 4);
+  for (int own = 8 * warp_index() + lane / 4; own < kTileRows<kWords>; own += 8 * kTensorWarps) {
+    Fragment<kWords> code;
+    code.load(tile + own * (kWords / 4), own % 2 != 0, lane % 4);
     int count = 0;
 #pragma unroll
-    for (int i = 0; i < kWords / 4; ++i) count += __popc(own.words[i]);
+    for (int i = 0; i < kWords / 4; ++i) count += __popc(code.words[i]);
     count = add_members(count);
-    if (lane % 4 == 0) ones[first + lane / 4] = -count;
+    if (own >= left || (scan.filter.mask != nullptr && scan.filter.mask[rows[own]] == 0)) count = kNoCode;
+    if (lane % 4 == 0) ones[own] = -count;
   }
 }
 
 // One part for the block's queries. The visitor is the warp's own; it gets
 //   begin(spot, query_ones)        the ones of its queries, by row tile and half
 //   tile(row)                      before each tile, with its first row; rows rise
-//   visit(spot, values, ones)      the values of its 64 queries x 16 codes, and of each column -n(d)
-template <int kWords, class Visitor>
+//   visit(spot, values, ones)      the values of its 64 queries x 16 codes, and of each column -n(d), or -kNoCode
+template <int kWords, Share kWhich, class Visitor>
 __device__ void scan_tensor_part(const TensorScan& scan, int64_t first_query, int64_t begin, int64_t end,
                                  Visitor& visitor) {
   constexpr int kRows = kTileRows<kWords>;
@@ -220,13 +249,13 @@ __device__ void scan_tensor_part(const TensorScan& scan, int64_t first_query, in
 
   const auto fetch = [&](int64_t i, int stage) {
     if (i < end) {
-      fetch_tile<kWords>(scan, i * kRows, tiles + stage * kUnits);
+      fetch_tile<kWords, kWhich>(scan, i * kRows, tiles + stage * kUnits);
     } else {
       async_commit();  // keeps the number of groups the same
     }
   };
   const auto count = [&](int64_t i, int stage) {
-    if (i < end) count_ones<kWords>(tiles + stage * kUnits, &ones[stage * kRows / 2].x);
+    if (i < end) count_ones<kWords, kWhich>(scan, i * kRows, tiles + stage * kUnits, &ones[stage * kRows / 2].x);
   };
 
 #pragma unroll 1
@@ -244,7 +273,7 @@ __device__ void scan_tensor_part(const TensorScan& scan, int64_t first_query, in
     const Unit* tile = tiles + stage * kUnits;
     const Pair* tile_ones = ones + stage * (kRows / 2);
     spot.first = i * kRows;
-    visitor.tile(row_at(scan.share, spot.first));
+    visitor.tile(ShareRows<kWhich>(spot.first, scan.database.rows)[0]);
     spot.column = kColumns * column_warp;
     const Unit* next_codes = tile + (spot.column + spot.group) * (kWords / 4);
     const Pair* next_ones = tile_ones + spot.column / 2 + spot.member;
@@ -284,15 +313,17 @@ __device__ void scan_tensor_part(const TensorScan& scan, int64_t first_query, in
 }
 
 // All work of the block: parts of the database, for 64 queries a query warp.
-template <int kWords, class Visitor>
+template <int kWords, Share kWhich, class Visitor>
 __device__ void scan_by_tensor(const TensorScan& scan, Visitor visitor) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ < 1000  // later devices never come here: see choose_path
   const int64_t block_queries = int64_t{kWarpQueries} * scan.query_warps;
   const int64_t query_blocks = (scan.queries.rows + block_queries - 1) / block_queries;
   for (int64_t job = blockIdx.x; job < query_blocks * scan.parts; job += gridDim.x) {
     const int64_t begin = job / query_blocks * scan.part_tiles;  // neighbours share a part, hence the cache
     const int64_t end = begin + scan.part_tiles < scan.tiles ? begin + scan.part_tiles : scan.tiles;
-    scan_tensor_part<kWords>(scan, job % query_blocks * block_queries, begin, end, visitor);
+    scan_tensor_part<kWords, kWhich>(scan, job % query_blocks * block_queries, begin, end, visitor);
   }
+#endif
 }
 
 constexpr int64_t kWantedBlocks = 2048;  // a few for each multiprocessor of a large device
@@ -309,7 +340,6 @@ inline TensorScan make_tensor_scan(Codes queries, Codes database, Filter filter,
   return {rows_of(queries.data, queries.rows, queries.bytes),
           rows_of(database.data, database.rows, database.bytes),
           filter,
-          share,
           rows,
           tiles,
           part_tiles,

@@ -11,14 +11,17 @@ namespace {
 
 // Small under emulation, so that small inputs walk all of it.
 #ifdef FASTHASH_EMULATION
-constexpr int64_t kCapacity = 512;
+constexpr int64_t kCapacity = 512, kLargeCapacity = 8192;
 constexpr int64_t kListKeys = int64_t{1} << 16;
 constexpr int64_t kMinSample = 64;
 #else
-constexpr int64_t kCapacity = 4096;               // keys of a list: 32 KB, which a block sorts in shared memory
+constexpr int64_t kCapacity = 4096,
+                  kLargeCapacity = 8192;          // keys of a list, 32 or 64 KB, which a block sorts in shared memory
 constexpr int64_t kListKeys = int64_t{16} << 20;  // of all lists: 128 MB
 constexpr int64_t kMinSample = 4096;
 #endif
+// Rows for each of the sample, at most: a coarser bound lets so much through that the scan stops for it all the time.
+constexpr int64_t kMaxStep = 256;
 
 int64_t slack(double mean) {
   return static_cast<int64_t>(std::ceil(mean + 4 * std::sqrt(mean) + 4));
@@ -54,7 +57,11 @@ struct ListSpace {
   int64_t* sample_indices;
   uint8_t* sample_codes;
   uint8_t* sample_mask;
-  void* counting;  // the workspace of a search by counting
+  // The searches by counting, over the sample and over all. Made for a whole group: what a smaller one needs is less
+  // only by the same plan, since fewer queries alone would be planned with more parts.
+  TablePlan sample_plan;
+  TablePlan full_plan;
+  void* tables;
   int64_t bytes;
 };
 
@@ -70,8 +77,9 @@ ListSpace make_list_space(const ListPlan& plan, int64_t database, int64_t bytes,
   space.sample_indices = carver.take<int64_t>(plan.group * plan.sample_rank);
   space.sample_codes = carver.take<uint8_t>(plan.sample_rows * bytes);
   space.sample_mask = carver.take<uint8_t>(plan.sample_rows);
-  space.counting = carver.take<uint8_t>(std::max(plan_topk(plan.group, plan.sample_rows, bytes).workspace(),
-                                                 plan_topk(plan.group, database, bytes).workspace()));
+  space.sample_plan = plan_topk(plan.group, plan.sample_rows, bytes);
+  space.full_plan = plan_topk(plan.group, database, bytes);
+  space.tables = carver.take<uint8_t>(std::max(space.sample_plan.workspace(), space.full_plan.workspace()));
   space.bytes = carver.used();
   return space;
 }
@@ -79,16 +87,14 @@ ListSpace make_list_space(const ListPlan& plan, int64_t database, int64_t bytes,
 // One group of queries: bounds from a sample, a scan that lists what is within them, the lists in order. The last
 // search is for the queries whose bound turned out too low or whose list too short; it is always issued, so that nobody
 // waits.
-void search_listed(const char* op, bool tensor, const ListPlan& plan, Codes queries, Codes database, int64_t k,
-                   Filter filter, int32_t* distances, int64_t* indices, void* workspace, StreamHandle stream) {
-  const ListSpace space = make_list_space(plan, database.rows, queries.bytes, workspace);
+void search_listed(const char* op, bool tensor, const ListPlan& plan, const ListSpace& space, Codes queries,
+                   Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
+                   StreamHandle stream) {
   const Candidates& lists = space.candidates;
   const Codes sample{space.sample_codes, plan.sample_rows, database.bytes};
-  gather_sample(op, database, filter.mask, plan.step, plan.sample_rows, space.sample_codes, space.sample_mask, stream);
   const Filter sample_filter{filter.mask != nullptr ? space.sample_mask : nullptr, nullptr};
-  search_by_counting(op, plan_topk(queries.rows, sample.rows, sample.bytes), queries, sample, plan.sample_rank,
-                     sample_filter, nullptr, nullptr, space.sample_distances, space.sample_indices, space.counting,
-                     stream);
+  search_by_counting(op, space.sample_plan, queries, sample, plan.sample_rank, sample_filter, nullptr, nullptr,
+                     space.sample_distances, space.sample_indices, space.tables, stream);
   begin_lists(op, lists, queries.rows, space.sample_distances, space.sample_indices, plan.sample_rank, plan.step,
               stream);
   if (tensor) {
@@ -99,27 +105,30 @@ void search_listed(const char* op, bool tensor, const ListPlan& plan, Codes quer
     filter_by_popcount(op, queries, database, filter, lists, stream);
   }
   write_lists(op, lists, queries.rows, k, distances, indices, stream);
-  search_by_counting(op, plan_topk(queries.rows, database.rows, queries.bytes), queries, database, k, filter,
-                     lists.answered, nullptr, distances, indices, space.counting, stream);
+  search_by_counting(op, space.full_plan, queries, database, k, filter, lists.answered, nullptr, distances, indices,
+                     space.tables, stream);
 }
 
 }  // namespace
 
 ListPlan plan_lists(int64_t queries, int64_t database, int64_t k, bool two_scans) {
+  const double wanted = static_cast<double>(k), scanned = two_scans ? 1.0 / kShare : 1;
   ListPlan plan{};
-  plan.capacity = kCapacity;
-  const double wanted = static_cast<double>(k), most = static_cast<double>(kCapacity);
   plan.few_rank = slack(wanted / kShare) + 1;  // one more, in case the query's own row is among them
-  if (two_scans && most_keys(plan.few_rank, 1.0 / kShare) > most) return plan;
-  const double scanned = two_scans ? 1.0 / kShare : 1;
-  for (int64_t rows = kMinSample; 4 * rows <= database; rows *= 2) {
-    plan.step = database / rows;
-    plan.sample_rows = ceil_div(database, plan.step);
-    const double share = static_cast<double>(plan.sample_rows) / static_cast<double>(database);
-    plan.sample_rank = slack(wanted * share) + 1;
-    if (most_keys(plan.sample_rank, share) * scanned > most) continue;
-    plan.group = std::min(kListKeys / kCapacity, queries);
-    break;
+  for (const int64_t capacity : {kCapacity, kLargeCapacity}) {
+    const double most = static_cast<double>(capacity);
+    if (two_scans && most_keys(plan.few_rank, 1.0 / kShare) > most) continue;
+    for (int64_t rows = kMinSample; 4 * rows <= database; rows *= 2) {
+      if (rows * kMaxStep < database) continue;
+      plan.step = database / rows;
+      plan.sample_rows = ceil_div(database, plan.step);
+      const double share = static_cast<double>(plan.sample_rows) / static_cast<double>(database);
+      plan.sample_rank = slack(wanted * share) + 1;
+      if (most_keys(plan.sample_rank, share) * scanned > most) continue;
+      plan.capacity = capacity;
+      plan.group = std::min(kListKeys / capacity, queries);
+      return plan;
+    }
   }
   return plan;
 }
@@ -142,7 +151,7 @@ int64_t topk_answered(int64_t queries, int64_t database, int64_t bytes, int64_t 
 }
 
 void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32_t* distances, int64_t* indices,
-                  void* workspace, int64_t, StreamHandle stream) {
+                  void* workspace, int64_t workspace_bytes, StreamHandle stream) {
   const char* op = "hamming_topk";
   const Path path = topk_path(queries.rows, database.rows, queries.bytes, k);
   if (path == Path::kCounting) {
@@ -152,10 +161,13 @@ void hamming_topk(Codes queries, Codes database, int64_t k, Filter filter, int32
   }
   const bool tensor = path == Path::kTensor;
   const ListPlan plan = plan_lists(queries.rows, database.rows, k, tensor);
+  const ListSpace space = make_list_space(plan, database.rows, queries.bytes, workspace);
+  if (space.bytes > workspace_bytes) throw std::logic_error("hamming_topk: the workspace is smaller than its pieces");
+  gather_sample(op, database, filter.mask, plan.step, plan.sample_rows, space.sample_codes, space.sample_mask, stream);
   for (int64_t first = 0; first < queries.rows; first += plan.group) {
     const int64_t count = std::min(plan.group, queries.rows - first);
-    search_listed(op, tensor, plan, slice(queries, first, count), database, k, slice(filter, first),
-                  distances + first * k, indices + first * k, workspace, stream);
+    search_listed(op, tensor, plan, space, slice(queries, first, count), database, k, slice(filter, first),
+                  distances + first * k, indices + first * k, stream);
   }
 }
 

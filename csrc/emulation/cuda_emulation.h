@@ -28,6 +28,9 @@
 #define __launch_bounds__(...)
 
 // Vectors, aligned as on a device.
+struct alignas(8) int2 {
+  int x, y;
+};
 struct alignas(8) uint2 {
   unsigned x, y;
 };
@@ -37,6 +40,9 @@ struct alignas(16) uint4 {
 struct alignas(16) ulonglong2 {
   unsigned long long x, y;
 };
+inline int2 make_int2(int x, int y) {
+  return {x, y};
+}
 inline uint2 make_uint2(unsigned x, unsigned y) {
   return {x, y};
 }

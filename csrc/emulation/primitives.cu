@@ -20,7 +20,7 @@ uint64_t on_a_place(uint64_t a, Change change) {
   T& place = places[threadIdx.x];
   place = static_cast<T>(a);
   const T old = change(&place);
-  return static_cast<T>(3 * old + place);
+  return static_cast<T>(3 * static_cast<uint64_t>(old) + static_cast<uint64_t>(place));  // wraps around
 }
 
 unsigned low(uint64_t x) {

@@ -44,6 +44,17 @@ def read_array(command: str, argument: str, name: str, *, mapped: bool = False) 
         raise ValueError(f"{flag}: expected a readable {path.suffix} file, got {str(path)!r}: {error}") from error
 
 
+def index_file(command: str, name: str) -> str:
+    """The name of an index file that is there.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not Path(name).is_file():
+        raise ValueError(f"{command}: --index: expected a file, got {name!r}, which is not there")
+    return name
+
+
 def read_bits(*names: str) -> int | None:
     """The code width that the metadata of .safetensors files state, if any does.
 

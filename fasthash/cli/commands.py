@@ -191,15 +191,20 @@ def index_build(
 
 
 def index_add(
-    index: str, codes: tuple[str, ...], ids: str | None = None, documents: str | None = None, out: str | None = None
+    index: str,
+    codes: tuple[str, ...],
+    ids: str | None = None,
+    documents: str | None = None,
+    out: str | None = None,
+    expect: int | None = None,
 ) -> None:
     """Add codes to an index file.
 
     Example: fasthash index add --index all.fasthash --codes new.npy --ids new-ids.npy
 
     Files as for `fasthash index build`. The file is replaced when the new one is whole: a crash leaves the old one.
-    Codes without --ids get running numbers, so adding a file twice has it twice; ids that are there already are
-    refused.
+    Codes without --ids get running numbers, so adding a file twice has it twice, unless --expect says how many codes
+    are there before; ids that are there already are refused.
 
     Args:
         index: index file.
@@ -207,10 +212,11 @@ def index_add(
         ids: file of whole numbers, one for each code; default running numbers.
         documents: file of vectors, one for each code, for an index that stores them.
         out: index file to write instead of replacing the old one.
+        expect: number of codes that the index has before; with another one nothing is added.
     """
     from fasthash.cli.index import add
 
-    add(index, codes, ids, documents, out)
+    add(index, codes, ids, documents, out, expect)
 
 
 def index_info(index: str, verify: bool = False) -> None:
@@ -233,7 +239,7 @@ def search(
     k: int = 10,
     radius: int | None = None,
     rescore: bool = False,
-    oversample: int = 4,
+    oversample: int | None = None,
     filter: str | None = None,
     out: str | None = None,
 ) -> None:
@@ -251,7 +257,7 @@ def search(
         k: how many for each query.
         radius: instead of k: all codes within this many bits, inclusive.
         rescore: queries are floats; score the nearest k * oversample with the documents of the index, or its codes.
-        oversample: codes that are scored for each one returned.
+        oversample: with --rescore, codes that are scored for each one returned; default 4.
         filter: file of the ids that may be returned, or of a boolean for each code of the index.
         out: .jsonl or .npz file to write; default JSON lines on the standard output.
     """

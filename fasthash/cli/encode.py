@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import io
+import json
+import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fasthash.cli.arrays import read_array
+from fasthash.index.atomic import replacing
 from fasthash.ops import pack
 
 BLOCK = 8192  # rows at once
@@ -36,37 +39,33 @@ def run(input: str, out: str, run: str | None, which: Literal["best", "last"] | 
 
         hasher = training.load(run, which=which).to(training.Run(run).accelerator())
         bits, encode = hasher.bits, hasher.encode
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.npy")
-    try:
-        _write(temporary, x, -(-bits // 8), encode)
-        if target.suffix == ".npy":
-            os.replace(temporary, target)
-        else:
-            _as_safetensors(temporary, target, bits)
-    finally:
-        temporary.unlink(missing_ok=True)
+    header = (_npy if target.suffix == ".npy" else _safetensors)(len(x), -(-bits // 8), bits)
+    with replacing(target) as file:
+        file.write(header)
+        _write(file, x, encode)
     print(f"{target}: {len(x):,} codes of {bits} bits")
 
 
-def _write(path: Path, x: NDArray[Any], width: int, encode: Callable[[Any], Any]) -> None:
-    import sys
-
+def _write(file: BinaryIO, x: NDArray[Any], encode: Callable[[Any], Any]) -> None:
     from tqdm import tqdm
 
-    codes = np.lib.format.open_memmap(path, "w+", np.uint8, (len(x), width))
     starts = range(0, len(x), BLOCK)
     for start in tqdm(starts, desc="encode", unit="block", file=sys.stderr, disable=not sys.stderr.isatty()):
-        codes[start : start + BLOCK] = encode(np.ascontiguousarray(x[start : start + BLOCK]))
-    codes.flush()
+        codes = encode(np.ascontiguousarray(x[start : start + BLOCK]))
+        file.write(np.ascontiguousarray(codes, dtype=np.uint8).data)
 
 
-def _as_safetensors(codes: Path, target: Path, bits: int) -> None:
-    from safetensors.torch import save_file
+def _npy(rows: int, width: int, bits: int) -> bytes:
+    """What stands before codes in a .npy file."""
+    header = io.BytesIO()
+    what = {"descr": "|u1", "fortran_order": False, "shape": (rows, width)}
+    np.lib.format.write_array_header_1_0(header, what)
+    return header.getvalue()
 
-    rows = torch.from_numpy(np.load(codes))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        save_file({"codes": rows}, temporary, metadata={"bits": str(bits)})
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+def _safetensors(rows: int, width: int, bits: int) -> bytes:
+    """What stands before codes in a .safetensors file; the library would need them all in memory."""
+    codes = {"dtype": "U8", "shape": [rows, width], "data_offsets": [0, rows * width]}
+    text = json.dumps({"__metadata__": {"bits": str(bits)}, "codes": codes}).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasthash import HammingIndex
-from fasthash.cli.arrays import packed_rows, read_array, read_bits
+from fasthash.cli.arrays import index_file, packed_rows, read_array, read_bits
 from fasthash.index.file import describe
 from fasthash.index.inputs import Documents
 
@@ -38,10 +38,14 @@ def build(
     print(f"{out}: {index}")
 
 
-def add(index: str, codes: tuple[str, ...], ids: str | None, documents: str | None, out: str | None) -> None:
+def add(
+    index: str, codes: tuple[str, ...], ids: str | None, documents: str | None, out: str | None, expect: int | None
+) -> None:
     """Add to an index file."""
     command = "index add"
-    loaded = HammingIndex.load(index)
+    loaded = HammingIndex.load(index_file(command, index))
+    if expect is not None and len(loaded) != expect:
+        raise ValueError(f"{command}: --index: expected {expect} codes, as --expect says, got {len(loaded)} in {index}")
     if loaded.documents is not None and documents is None:
         raise ValueError(f"{command}: --documents: expected a file, as {index} stores {loaded.documents} documents")
     _add(command, loaded, codes, ids, documents)
@@ -51,7 +55,7 @@ def add(index: str, codes: tuple[str, ...], ids: str | None, documents: str | No
 
 def info(index: str, verify: bool) -> None:
     """Print what an index file holds."""
-    header = describe(index)
+    header = describe(index_file("index info", index))
     rows = {
         "bits": f"{header.bits}",
         "codes": f"{header.count:,}",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasthash import HammingIndex
-from fasthash.cli.arrays import packed_rows, read_array
+from fasthash.cli.arrays import index_file, packed_rows, read_array
 from fasthash.index.atomic import replacing
 
 _QUERIES = 1000  # searched at a time
@@ -25,7 +25,7 @@ def run(
     k: int,
     radius: int | None,
     rescore: bool,
-    oversample: int,
+    oversample: int | None,
     filter: str | None,
     out: str | None,
 ) -> None:
@@ -34,7 +34,9 @@ def run(
         raise ValueError(f"search: --out: expected a file that ends in .jsonl or .npz, got {out!r}")
     if radius is not None and rescore:
         raise ValueError("search: --rescore: expected no --radius beside it")
-    loaded = HammingIndex.load(index, mmap=True)
+    if oversample is not None and not rescore:
+        raise ValueError(f"search: --oversample: expected --rescore beside it, got {oversample} alone")
+    loaded = HammingIndex.load(index_file("search", index), mmap=True)
     asked = read_array("search", "queries", queries)
     if asked.ndim != 2:
         raise ValueError(f"search: --queries: expected a matrix in {queries}, got shape {asked.shape}")
@@ -43,10 +45,12 @@ def run(
     allowed = None if filter is None else read_array("search", "filter", filter)
 
     def results() -> Iterator[dict[str, NDArray[Any]]]:
-        for first in range(0, len(asked), _QUERIES):
+        for first in range(0, max(1, len(asked)), _QUERIES):  # once without queries, for empty arrays
             block = np.asarray(asked[first : first + _QUERIES])
             if rescore:
-                scores, ids = loaded.search_rescored(block, k, oversample=oversample, filter=allowed)
+                scores, ids = loaded.search_rescored(
+                    block, k, oversample=4 if oversample is None else oversample, filter=allowed
+                )
                 yield {"ids": ids, "scores": scores}
                 continue
             packed = packed_rows("search", "queries", block)
@@ -82,7 +86,7 @@ def _write_lines(file: BinaryIO, results: Iterator[dict[str, NDArray[Any]]]) -> 
 
 def _joined(results: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """The arrays of all blocks of queries as one."""
-    joined = {name: np.concatenate([result[name] for result in results]) for name in (results[0] if results else {})}
+    joined = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
     if "offsets" in joined:
         counts = np.concatenate([np.diff(result["offsets"]) for result in results])
         joined["offsets"] = np.concatenate([[0], np.cumsum(counts)])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from fasthash.distributed.group import Ranks, attempt
-from fasthash.distributed.question import Filter, agree, share
+from fasthash.distributed.group import PREPARE, Ranks, attempt
+from fasthash.distributed.question import Filter, agree, checksum, share
 from fasthash.index import HammingIndex, inputs
 from fasthash.index.snapshot import Allowed, Snapshot
 from fasthash.ops import _check
@@ -43,7 +44,7 @@ class Asked:
         *,
         floats: bool = False,
     ) -> None:
-        self.ranks, self.state = Ranks(name, group), local._snapshot
+        self.ranks, self.state = Ranks(name, group), _settled(local._snapshot)
         state, device = self.state, self.state.device
         self.allowed, self._filter = Allowed(), Filter()
         self.scale: torch.Tensor | None = None
@@ -71,6 +72,25 @@ class Asked:
         if source is not None and self.error is None:
             self.error = attempt(lambda: check(self.queries), None)[1]
 
+    def sizes(self) -> list[int]:
+        """How many codes each rank has, if all have documents of one kind and the same factors for them.
+
+        Raises:
+            ValueError, RuntimeError: they have not, or a rank has failed; on all.
+        """
+        rows, scale = self.state.documents, self.scale
+        dtype = 0 if rows is None else 1 + list(inputs.DOCUMENTS.values()).index(rows.table.dtype)
+        factors = [0, 0]
+        if scale is not None and self.error is None:
+            factors = [scale.numel(), checksum(scale.detach().to(torch.float32).reshape(-1))]
+        said = self.ranks.agree(PREPARE, self.error, [len(self.state), dtype, *factors])
+        wanted = (("local", "dtype of documents"), ("scale", "number of factors"), ("scale", "checksum of the factors"))
+        for column, (argument, what) in enumerate(wanted, 1):
+            if len(set(said[:, column].tolist())) > 1:
+                got = said[:, column].tolist()
+                raise ValueError(f"{self.ranks.function}: {argument}: expected the same {what} on all ranks, got {got}")
+        return [int(count) for count in said[:, 0]]
+
     def answer(
         self, step: str, search: Callable[[Any], Any], count: Callable[[Any], int] = lambda found: 0
     ) -> tuple[Any, list[int], list[int]]:
@@ -85,6 +105,13 @@ class Asked:
     def given_back(self, result: tuple[torch.Tensor, ...]) -> Any:
         """A result as the caller gave the queries."""
         return self._back(tuple(x.to(self.state.device) for x in result))
+
+
+def _settled(state: Snapshot) -> Snapshot:
+    """The state with the tables that it has for all its codes, if any: the others would wait while it makes some."""
+    lazy = state.lazy.grown()  # which keeps them, whatever other threads do
+    whole = lazy.tables is not None and lazy.tables.rows == len(state)
+    return replace(state, lazy=lazy, multi_index="always" if whole else "never")
 
 
 def _same(result: Any) -> Any:

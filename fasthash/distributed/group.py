@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,17 +11,23 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-FACTS = 10  # numbers that ranks tell each other at each step
-STEPS = BUILD, COUNT, SEND, SEARCH, RANGE, CANDIDATES, RESCORE = (
+FACTS = 11  # numbers that ranks tell each other at each step
+STEPS = BUILD, IDS, TABLES, JOIN, COUNT, SEND, TOPK, SEARCH, RANGE, PREPARE, CANDIDATES, RESCORE = (
     "build an index",
+    "compare ids",
+    "make tables",
+    "join an index",
     "count",
     "send the queries of a source",
+    "search shards",
     "search",
     "search a range",
+    "prepare to rescore",
     "search candidates",
     "rescore",
 )
 _LONGEST_TEXT = 4000  # bytes of an error that the others are told
+_SIGN_OF_LIFE = 0.2  # seconds between two of a rank whose work takes longer
 
 
 def start(timeout: float = 60.0, *, backend: str | None = None) -> None:
@@ -66,6 +73,9 @@ class Ranks:
             raise RuntimeError(
                 f"{function}: expected a process group; call fasthash.distributed.start() under torchrun"
             )
+        outside: object = dist.GroupMember.NON_GROUP_MEMBER
+        if group is not None and group is not outside and not isinstance(group, dist.ProcessGroup):
+            raise TypeError(f"{function}: group: expected a torch.distributed group, got {type(group).__name__}")
         self.function = function
         self.group = group
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
@@ -96,6 +106,23 @@ class Ranks:
             failed = [f"rank {rank} failed: {text}" for rank, text in enumerate(texts) if text]
             raise RuntimeError(f"{self.function}: {'; '.join(failed)}") from error
         return said[:, 2:]
+
+    def wait_for_all(self, step: str, work: Callable[[], Any]) -> Any:
+        """What work gives on this rank, once all are done; it may take longer than the timeout of the group.
+
+        Raises:
+            ValueError, RuntimeError: as `agree`.
+        """
+        done: list[tuple[Any, Exception | None]] = []
+        thread = threading.Thread(target=lambda: done.append(attempt(work, None)), daemon=True)
+        thread.start()
+        all_ended = False
+        while not all_ended:
+            thread.join(_SIGN_OF_LIFE)
+            all_ended = bool(self.agree(step, None, [int(not thread.is_alive())])[:, 0].all())
+        result, error = done[0]
+        self.agree(step, error, [])
+        return result
 
     def gather(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The tensors of all ranks, of one shape."""

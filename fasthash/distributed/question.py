@@ -14,7 +14,7 @@ from fasthash.ops import _check
 
 _DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _NO_FILTER, _MASK, _IDS = range(3)
-_ASKED = 7  # facts that have to be the same
+_ASKED = 8  # facts that have to be the same
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Filter:
     known: torch.Tensor | None = None
 
     def facts(self) -> list[int]:
-        """What has to be the same on all ranks: its kind, and the ids."""
+        """What has to be the same on all ranks: its kind, and how many ids and which."""
         if self.ids is None:
-            return [_NO_FILTER if self.mask is None else _MASK, 0]
-        return [_IDS, _checksum(self.ids)]
+            return [_NO_FILTER if self.mask is None else _MASK, 0, 0]
+        return [_IDS, len(self.ids), checksum(self.ids)]
 
     def check(self, ranks: Ranks) -> None:
         """After the ranks have agreed: that each id is on one of them."""
@@ -112,10 +112,11 @@ def agree(
     told = [0] * _ASKED
     if error is None and queries is not None:
         values = [*numbers.values(), 0, 0][:2]
-        told = [*values, *queries.shape, _checksum(queries), *filter.facts()]
+        told = [*values, *queries.shape, checksum(queries), *filter.facts()]
     said = ranks.agree(step, error, [*told, *extent, found])
     names = [*numbers, "", ""][:2]
-    wanted = (*names, "number of queries", "width of a query", "checksum of the queries", "kind of filter", "filter")
+    asked = ("number of queries", "width of a query", "checksum of the queries")
+    wanted = (*names, *asked, "kind of filter", "number of ids in the filter", "filter")
     for column, what in enumerate(wanted):
         if len(set(said[:, column].tolist())) > 1:
             raise ValueError(f"{name}: expected the same {what} on all ranks, got {said[:, column].tolist()}")
@@ -124,7 +125,8 @@ def agree(
     return _order(name, said[:, first : first + 2].tolist()), said[:, first + 2].tolist()
 
 
-def _checksum(x: torch.Tensor) -> int:
+def checksum(x: torch.Tensor) -> int:
+    """Of the bytes of a tensor."""
     return zlib.crc32(x.cpu().contiguous().view(torch.uint8).numpy().data)
 
 

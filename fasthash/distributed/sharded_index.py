@@ -3,48 +3,56 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
-import numpy as np
 import torch
 import torch.distributed as dist
 
 from fasthash import ops
+from fasthash.distributed import files as shares
 from fasthash.distributed.asked import Asked
-from fasthash.distributed.group import BUILD, CANDIDATES, COUNT, RANGE, RESCORE, SEARCH, Ranks, attempt
+from fasthash.distributed.group import CANDIDATES, COUNT, JOIN, RANGE, RESCORE, SEARCH, TABLES, Ranks, attempt
 from fasthash.distributed.merged_search import best, nearest, own_share, within
-from fasthash.index import HammingIndex
-from fasthash.index.file import describe
-from fasthash.index.snapshot import most_candidates
+from fasthash.index import HammingIndex, inputs
+from fasthash.index.snapshot import Allowed, most_candidates
 from fasthash.ops._arrays import Array
 
-_ROWS = 1 << 20  # read from a file at a time
+_DOCUMENTS = (None, *inputs.DOCUMENTS)
 
 
 class ShardedIndex:
     """A `HammingIndex` on each rank, searched as one.
 
     The codes of a lower rank come first, so ties go to the lower rank, then to earlier insertion. An id should be on
-    one rank only, which is not looked at.
+    one rank only, which `build` sees to, and nobody for parts that were filled in another way.
 
-    All ranks of the group create it and search it together.
+    All ranks of the group create it and search it together. A search makes no tables for multi-index hashing, as the
+    others wait for it: `make_tables` does.
 
     Args:
         local: this rank's part, which may be empty; it may be added to later. CPU with gloo, CUDA with nccl.
         group: default the whole world.
 
     Raises:
+        TypeError: no index, or no group.
         RuntimeError: there is no group, or a rank has failed.
-        ValueError: the ranks have codes of different widths.
+        ValueError: the ranks have codes of different widths, or documents of different kinds.
     """
 
     def __init__(self, local: HammingIndex, group: dist.ProcessGroup | None = None) -> None:
+        name = "ShardedIndex"
+        ranks = Ranks(name, group)
+        facts, error = attempt(lambda: _kind(name, local), [])
+        said = ranks.agree(JOIN, error, facts)
+        widths, kinds = said[:, 0].tolist(), [_DOCUMENTS[i] for i in said[:, 1].tolist()]
+        if len(set(widths)) > 1:
+            raise ValueError(f"{name}: local: expected indexes of one width on all ranks, got bits {widths}")
+        if len(set(kinds)) > 1:
+            raise ValueError(f"{name}: local: expected documents of one kind on all ranks, got {kinds}")
         self.local = local
         self.group = group
-        widths = Ranks("ShardedIndex", group).agree(BUILD, None, [local.bits])[:, 0].tolist()
-        if len(set(widths)) > 1:
-            raise ValueError(f"ShardedIndex: local: expected indexes of one width on all ranks, got bits {widths}")
 
     @classmethod
     def build(
@@ -54,8 +62,11 @@ class ShardedIndex:
         *,
         bits: int | None = None,
         device: str | torch.device = "cpu",
+        multi_index: Literal["never", "always"] = "never",
     ) -> ShardedIndex:
         """Read the codes of some files, an equal share of the rows on each rank, block by block.
+
+        It may take longer than the timeout of the group.
 
         Args:
             files: the same on all ranks, which all can read them: `.npy` of packed codes uint8 (n, bytes), which get
@@ -63,10 +74,12 @@ class ShardedIndex:
             group: default the whole world.
             bits: width of the codes; default that of index files, or 8 for each byte.
             device: of each part.
+            multi_index: "always" makes tables for multi-index hashing as well, as `make_tables` does.
 
         Raises:
             TypeError, ValueError, OSError: a file is not there, or holds no codes of one width, when all ranks meet the
                 same error.
+            ValueError: the ranks were given different files, or an id stands twice in them; on all ranks.
             RuntimeError: a rank has failed, with its number and its error; on all ranks.
 
         >>> import numpy as np, os, tempfile
@@ -82,9 +95,45 @@ class ShardedIndex:
         """
         name = "ShardedIndex.build"
         ranks = Ranks(name, group)
-        local, error = attempt(lambda: _part(name, files, bits, device, ranks.rank, ranks.size), HammingIndex(1))
-        ranks.agree(BUILD, error, [])
-        return cls(local, group)
+        local = shares.read(ranks, files, bits, device, multi_index)
+        shares.check_ids(ranks, local._snapshot)
+        index = cls(local, group)
+        if multi_index == "always":
+            index._make_tables(name)
+        return index
+
+    def make_tables(self) -> None:
+        """Make tables for multi-index hashing on all ranks, for codes of up to 64 bits on a CPU, if they are not there.
+
+        Searches use them as long as they cover all codes of a rank: make them again after adding or removing. It may
+        take longer than the timeout of the group. docs/index.md says when tables help, and what they take.
+
+        Raises:
+            ValueError: codes that can have no tables.
+            RuntimeError: a rank has failed, with its number and its error; on all ranks.
+
+        >>> import numpy as np
+        >>> from fasthash import HammingIndex, distributed
+        >>> distributed.start()
+        >>> local = HammingIndex(8)
+        >>> local.add(np.array([[1], [2], [3]], dtype=np.uint8))
+        >>> index = distributed.ShardedIndex(local)
+        >>> index.make_tables()
+        >>> local.multi_index_bytes > 0
+        True
+        >>> torch.distributed.destroy_process_group()
+        """
+        self._make_tables("ShardedIndex.make_tables")
+
+    def _make_tables(self, name: str) -> None:
+        state = self.local._snapshot
+
+        def make() -> None:
+            inputs.when(name, "always", state.bits, state.device)
+            nothing = torch.zeros((1, state.codes.shown.shape[1]), dtype=torch.uint8)
+            replace(state, multi_index="always").topk(nothing, 1, Allowed())
+
+        Ranks(name, self.group).wait_for_all(TABLES, make)
 
     def __len__(self) -> int:
         """Codes of this rank; `total` has those of all."""
@@ -193,7 +242,7 @@ class ShardedIndex:
             "ShardedIndex.search_rescored", self.group, self.local, queries, filter, source, numbers, scale, floats=True
         )
         ranks, state = asked.ranks, asked.state
-        total = int(ranks.agree(COUNT, asked.error, [len(state)])[:, 0].sum())
+        total = sum(asked.sizes())
 
         def search(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return state.topk(ops.pack(x.detach()), most_candidates(k, oversample, total), asked.allowed)
@@ -211,48 +260,8 @@ class ShardedIndex:
         return asked.given_back(best(ranks, order, found, k))  # type: ignore[no-any-return]
 
 
-def _part(
-    name: str,
-    files: Sequence[str | os.PathLike[str]],
-    bits: int | None,
-    device: str | torch.device,
-    rank: int,
-    size: int,
-) -> HammingIndex:
-    """The rows of files that fall to a rank."""
-    if isinstance(files, (str, os.PathLike)):
-        raise TypeError(f"{name}: files: expected a list of files, got {files!r}")
-    opened = [_open(name, os.fspath(file)) for file in files]
-    widths = sorted({width for _, _, width in opened})
-    if bits is None:
-        if len(widths) != 1:
-            raise ValueError(f"{name}: files: expected codes of one width, got bits {widths}")
-        bits = widths[0]
-    index = HammingIndex(bits, device=device)
-    total = sum(count for _, count, _ in opened)
-    first, last = total * rank // size, total * (rank + 1) // size
-    begin = 0
-    for read, count, _ in opened:
-        for at in range(max(first, begin), min(last, begin + count), _ROWS):
-            rows = min(_ROWS, min(last, begin + count) - at)
-            codes, ids = read(at - begin, at - begin + rows)
-            index.add(codes, np.arange(at, at + rows) if ids is None else ids)
-        begin += count
-    return index
-
-
-def _open(name: str, file: str) -> tuple[Callable[[int, int], tuple[Any, Any]], int, int]:
-    """How to read codes and ids from a row to another, the number of rows, the bits of a code."""
-    if not file.endswith(".npy"):
-        header = describe(file)
-        index = HammingIndex.load(file, mmap=True)
-
-        def blocks(first: int, last: int) -> tuple[Any, Any]:
-            block = next(index.blocks(last - first, start=first))
-            return block.codes, block.ids
-
-        return blocks, header.count, header.bits
-    codes = np.load(file, mmap_mode="r", allow_pickle=False)
-    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] == 0:
-        raise ValueError(f"{name}: files: expected uint8 (rows, bytes) in {file}, got {codes.dtype} {codes.shape}")
-    return lambda first, last: (codes[first:last], None), codes.shape[0], 8 * codes.shape[1]
+def _kind(name: str, local: HammingIndex) -> list[int]:
+    """Of an index, what has to be the same on all ranks."""
+    if not isinstance(local, HammingIndex):
+        raise TypeError(f"{name}: local: expected a HammingIndex, got {type(local).__name__}")
+    return [local.bits, _DOCUMENTS.index(local.documents)]

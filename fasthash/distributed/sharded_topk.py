@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from fasthash import ops
-from fasthash.distributed.group import SEARCH, Ranks, attempt
+from fasthash.distributed.group import TOPK, Ranks, attempt
 from fasthash.distributed.merged_search import nearest
 from fasthash.distributed.question import Filter, agree, share
 from fasthash.ops import _check
@@ -82,6 +82,6 @@ def sharded_topk(
     found: Any = None
     if error is None:
         found, error = attempt(search, None)
-    order, _ = agree(ranks, SEARCH, error, packed, {"k": k}, Filter(), (offset, count) if count else (0, 0))
+    order, _ = agree(ranks, TOPK, error, packed, {"k": k}, Filter(), (offset, count) if count else (0, 0))
     distances, places = nearest(ranks, order, found, k)
     return back((distances.to(device), places.to(device)))  # type: ignore[no-any-return]

@@ -130,7 +130,25 @@ def test_no_queries(run, vectors, tmp_path) -> None:
     run("index", "build", "--codes", "vectors.npy", "--out", "a")
     np.save(tmp_path / "none.npy", np.zeros((0, 20), np.float32))
     assert run("search", "--index", "a", "--queries", "none.npy").stdout == ""
-    assert run("search", "--index", "a", "--queries", "none.npy", "--out", "b.npz").returncode == 0
+    cases = [
+        ((), {"distances": (0, 10), "ids": (0, 10)}),
+        (("--radius", "2"), {"offsets": (1,), "distances": (0,), "ids": (0,)}),
+        (("--rescore", "--k", "3"), {"scores": (0, 3), "ids": (0, 3)}),
+    ]
+    for options, shapes in cases:
+        assert run("search", "--index", "a", "--queries", "none.npy", *options, "--out", "b.npz").returncode == 0
+        with np.load(tmp_path / "b.npz") as found:
+            assert {name: found[name].shape for name in found} == shapes
+
+
+def test_adding_again_is_refused_where_the_number_is_known(run, vectors, tmp_path) -> None:
+    run("index", "build", "--codes", "vectors.npy", "--out", "a")
+    add = ("index", "add", "--index", "a", "--codes", "vectors.npy", "--expect", "2500")
+    assert run(*add).returncode == 0
+    again = run(*add)
+    assert again.returncode == 1
+    assert "index add: --index: expected 2500 codes, as --expect says, got 5000 in a" in again.stderr
+    assert len(HammingIndex.load(tmp_path / "a")) == 5000
 
 
 ERRORS = [
@@ -149,7 +167,13 @@ ERRORS = [
     ("index build --codes vectors.npy --documents vectors.npy --store int8 --out b", "documents: expected torch.int8"),
     ("index build --codes vectors.npy --out none/b", "none"),
     ("index add --index ids.npy --codes vectors.npy", "HammingIndex.load: ids.npy: expected an index file of fasthash"),
-    ("index info --index none", "none"),
+    ("index add --index none --codes vectors.npy", "index add: --index: expected a file, got 'none', which is not"),
+    ("index info --index none", "index info: --index: expected a file, got 'none', which is not there"),
+    ("search --index none --queries queries.npy", "search: --index: expected a file, got 'none', which is not there"),
+    (
+        "search --index a --queries queries.npy --oversample 3",
+        "search: --oversample: expected --rescore beside it, got 3",
+    ),
     (
         "search --index a --queries queries.npy --out b.csv",
         "search: --out: expected a file that ends in .jsonl or .npz",

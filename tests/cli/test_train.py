@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -114,6 +115,31 @@ def test_encode_by_signs(tmp_path):
     assert result.returncode == 0, result.stderr
     assert np.array_equal(np.load(tmp_path / "codes.npy"), pack(x))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.npy", "x.npz"]
+
+
+@pytest.mark.parametrize("name", ["codes.npy", "codes.safetensors"])
+def test_a_killed_encode_leaves_what_was_there(tmp_path, name):
+    x = np.random.default_rng(0).standard_normal((20_000, 20)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    (tmp_path / name).write_bytes(b"what was there")
+    program = (
+        "import os, sys\nfrom fasthash.cli import encode, main\npack, calls = encode.pack, []\n"
+        "def dies(x):\n    calls.append(x)\n    return pack(x) if len(calls) < 2 else os.kill(os.getpid(), 9)\n"
+        "encode.pack = dies\nmain(sys.argv[1:])\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", program, "encode", "--input", "x.npy", "--out", name],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (tmp_path / name).read_bytes() == b"what was there"
+    assert {path.name for path in tmp_path.iterdir()} == {"x.npy", name}
+    assert run("encode", "--input", "x.npy", "--out", name, folder=tmp_path).returncode == 0
+    codes = np.load(tmp_path / name) if name.endswith("npy") else load_file(tmp_path / name)["codes"]
+    assert np.array_equal(codes, pack(x))
 
 
 def test_ones_own_features(refused, tmp_path):

@@ -60,7 +60,7 @@ def topk(folder: str) -> None:
 
 def index(folder: str) -> None:
     """Built from files in blocks: as one index of them all."""
-    import fasthash.distributed.sharded_index as module
+    import fasthash.distributed.files as module
 
     module._ROWS = 37
     database, queries = data(16)
@@ -92,6 +92,94 @@ def index(folder: str) -> None:
     for rank in range(4):
         united.add(database[: 100 * (3 - rank)], ids=np.arange(100 * (3 - rank)) + 1000 * rank)
     same(ShardedIndex(local).search(queries, 50), united.search(queries, 50))
+
+
+def tables(folder: str) -> None:
+    """Tables that take one rank longer than the timeout of the group: none gives up, and no search makes any."""
+    from fasthash.index import lazy_tables
+
+    made, original = [], lazy_tables.MultiIndex
+
+    def slow(*arguments):
+        made.append(RANK)
+        time.sleep(5 if RANK == 1 else 0)
+        return original(*arguments)
+
+    lazy_tables.MultiIndex = slow
+    database, queries = data(24, 40_000)
+    if RANK == 0:
+        np.save(f"{folder}/tables.npy", database)
+    dist.barrier()
+    whole, bounds = HammingIndex(24, multi_index="never"), [0, 33_000, 40_000]
+    whole.add(database)
+    own = slice(*bounds[RANK : RANK + 2])
+    for when in ("always", "auto"):
+        local = HammingIndex(24, multi_index=when)
+        local.add(database[own], np.arange(40_000)[own])
+        local._snapshot.lazy._saved = 1e18  # of many scans: "auto" would make tables in its next search
+        filled = ShardedIndex(local)
+        same(filled.search(queries, 5), whole.search(queries, 5))
+        same(filled.range_search(queries, 3), whole.range_search(queries, 3))
+    built = ShardedIndex.build([f"{folder}/tables.npy"])
+    for _ in range(20):
+        same(built.search(queries, 300), whole.search(queries, 300))
+    assert made == []
+    filled.make_tables()
+    assert made == [RANK]
+    assert filled.local.multi_index_bytes > 0
+    ready = ShardedIndex.build([f"{folder}/tables.npy"], multi_index="always")
+    assert made == [RANK, RANK]
+    for index in (filled, ready):
+        for k in (1, 300, 50_000):
+            same(index.search(queries, k), whole.search(queries, k))
+        same(index.search(queries, 9, filter=[5, 39_000]), whole.search(queries, 9, filter=[5, 39_000]))
+        same(index.range_search(queries, 3), whole.range_search(queries, 3))
+        floats = np.random.default_rng(5).standard_normal((3, 24)).astype(np.float32)
+        same(index.search_rescored(floats, 9), whole.search_rescored(floats, 9))
+    filled.local.add(database[:1])  # without them, until they are made again
+    assert int(filled.search(queries, 1)[0].max()) <= int(whole.search(queries, 1)[0].max())
+    assert made == [RANK, RANK]
+    with raises(ValueError, "ShardedIndex.make_tables: multi_index: expected auto or never for an index of 72 bits"):
+        ShardedIndex(HammingIndex(72)).make_tables()
+
+
+def files(folder: str) -> None:
+    """Ids that stand twice in files, wherever they fall, and ids in any order that do not."""
+    import fasthash.distributed.files as module
+
+    module._ROWS = 64
+    database, _ = data(16)
+    rng = np.random.default_rng(3)
+    ids = {
+        "low": np.arange(100),  # two running ranges that meet
+        "middle": np.arange(50, 150),
+        "odd": 2 * rng.permutation(300) + 1,  # stored ones between one another
+        "even": 2 * rng.permutation(300),
+        "one": np.concatenate([2 * rng.permutation(299), [301]]),
+        "far": 10_000 + np.arange(100)[::-1],
+    }
+    paths = {name: f"{folder}/{name}.fasthash" for name in ids}
+    if RANK == 0:
+        for name, values in ids.items():
+            index = HammingIndex(16)
+            index.add(database[: len(values)], values)
+            index.save(paths[name])
+        np.save(f"{folder}/codes.npy", database[:100])
+    paths["codes"] = f"{folder}/codes.npy"
+    dist.barrier()
+    for names in (["odd", "even"], ["even", "far", "odd"], ["codes", "far"], ["far", "codes"], ["one"], ["low", "far"]):
+        sharded, whole = ShardedIndex.build([paths[name] for name in names]), HammingIndex(16)
+        for name in names:
+            whole.add(database[: len(ids.get(name, range(100)))], ids.get(name, len(whole) + np.arange(100)))
+        assert sharded.total() == len(whole)
+        same(sharded.search(database[:40], 30), whole.search(database[:40], 30))
+    for names in (["low", "middle"], ["odd", "one"], ["codes", "even"], ["even", "codes", "far"], ["codes", "low"]):
+        with raises(
+            (ValueError, RuntimeError), "ShardedIndex.build: .*ids: .*is there already|but id .* is there twice"
+        ):
+            ShardedIndex.build([paths[name] for name in names])
+    with raises(ValueError, "files: expected ids that are all different, but id 50 is there twice"):
+        ShardedIndex.build([paths["low"], paths["middle"]])
 
 
 def parts(folder: str) -> None:
@@ -156,6 +244,14 @@ def wrong_parts(folder: str) -> None:
     index, bad = ShardedIndex(local), RANK == 1
     floats = np.ones((2, 24), dtype=np.float32)
     mask = np.ones(200, dtype=bool)
+
+    def documents(kind: str) -> HammingIndex:
+        made = HammingIndex(24, documents=kind)
+        made.add(database[:3], np.arange(3) + 3 * RANK, documents=np.ones((3, 24), np.int8).astype(kind))
+        return made
+
+    int8, changed = ShardedIndex(documents("int8")), ShardedIndex(documents("int8"))
+    changed.local = documents("float32" if bad else "int8")
     failures = [
         (
             lambda: index.search(queries, 3, filter=[5, 599, 700]),
@@ -187,6 +283,38 @@ def wrong_parts(folder: str) -> None:
         (lambda: index.search_rescored(None if bad else floats, 2), RuntimeError, "rank 1 failed: .*them on this rank"),
         (lambda: index.search_rescored(floats, 2, scale=2.0), ValueError, "scale: expected None, as documents are not"),
         (lambda: index.search(queries, 2) if bad else index.range_search(queries, 2), ValueError, "take the same step"),
+        (
+            lambda: sharded_topk(queries, database, 2, offset=0) if bad else index.search(queries, 2),
+            ValueError,
+            "take the same step, got",
+        ),
+        (lambda: index.total() if bad else index.search_rescored(floats, 2), ValueError, "take the same step, got"),
+        (
+            lambda: int8.search_rescored(floats, 2, scale=1.0 + RANK),
+            ValueError,
+            "search_rescored: scale: expected the same checksum of the factors on all ranks, got",
+        ),
+        (
+            lambda: int8.search_rescored(floats, 2, scale=np.ones(24) if bad else None),
+            ValueError,
+            r"scale: expected the same number of factors on all ranks, got \[0, 24, 0\]",
+        ),
+        (
+            lambda: ShardedIndex(documents("float32" if bad else "int8")),
+            ValueError,
+            r"local: expected documents of one kind on all ranks, got \['int8', 'float32', 'int8'\]",
+        ),
+        (lambda: changed.search_rescored(floats, 2), ValueError, "local: expected the same dtype of documents on all"),
+        (
+            lambda: ShardedIndex(None if bad else local),
+            RuntimeError,
+            "rank 1 failed: TypeError: ShardedIndex: local: expected a HammingIndex, got NoneType",
+        ),
+        (
+            lambda: index.search(queries, 3, filter=[5, 6] if bad else [5]),
+            ValueError,
+            r"same number of ids in the filter on all ranks, got \[1, 2, 1\]",
+        ),
     ]
     for call, error, text in failures:
         with raises(error, text) as raised:
@@ -206,6 +334,17 @@ def errors(folder: str) -> None:
     database, queries = data()
     shard, offset = database[RANK * 250 : RANK * 250 + 250], RANK * 250
     bad = RANK == 2
+
+    if RANK == 0:
+        for name, rows in (
+            ("some", database),
+            ("others", database),
+            ("here/some", database),
+            ("there/some", database[::-1]),
+        ):
+            os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
+            np.save(f"{folder}/{name}.npy", rows)
+    dist.barrier()
 
     def search(q=queries, s=shard, k=3, o=offset, **options):
         return sharded_topk(q, s, k, offset=o, **options)
@@ -279,6 +418,39 @@ def errors(folder: str) -> None:
             RuntimeError,
             "rank 0 failed: FileNotFoundError: .*; rank 3",
         ),
+        (
+            lambda: ShardedIndex.build([f"{folder}/{'some' if bad else 'others'}.npy"]),
+            ValueError,
+            "build: files: expected files of the same names and contents on all ranks",
+        ),
+        (
+            lambda: ShardedIndex.build([f"{folder}/{'here' if bad else 'there'}/some.npy"]),
+            ValueError,
+            "build: files: expected files of the same names and contents on all ranks",
+        ),
+        (
+            lambda: ShardedIndex.build([f"{folder}/some.npy"] * (2 if bad else 1)),
+            ValueError,
+            r"build: files: expected the same number of files on all ranks, got \[1, 1, 2, 1\]",
+        ),
+        (
+            lambda: ShardedIndex.build([f"{folder}/some.npy"], bits=15 if bad else 16),
+            ValueError,
+            r"codes of one width on all ranks, got \[16, 16, 15, 16\]",
+        ),
+        (
+            lambda: ShardedIndex.build([f"{folder}/some.npy"], multi_index="auto"),
+            ValueError,
+            "build: multi_index: expected never or always, got 'auto'",
+        ),
+        (
+            lambda: ShardedIndex.build([f"{folder}/some.npy"], device="somewhere"),
+            ValueError,
+            "ShardedIndex.build: device: expected a device",
+        ),
+        (lambda: ShardedIndex.build(None), TypeError, "build: files: expected a list of files, got None"),
+        (lambda: ShardedIndex.build([3]), TypeError, "build: files: expected paths, got int"),
+        (lambda: ShardedIndex(HammingIndex(8), "x"), TypeError, "ShardedIndex: group: expected a torch.distributed gr"),
         (lambda: ShardedIndex.build("a.npy"), TypeError, "build: files: expected a list of files, got 'a.npy'"),
         (lambda: ShardedIndex.build([]), ValueError, r"build: files: expected codes of one width, got bits \[\]"),
     ]
@@ -318,11 +490,11 @@ def say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-JOBS = {job.__name__: job for job in (topk, index, parts, wrong_parts, errors, lonely, killed)}
+JOBS = {job.__name__: job for job in (topk, index, tables, files, parts, wrong_parts, errors, lonely, killed)}
 
 if __name__ == "__main__":
     names = sys.argv[2:]
-    start(timeout=2 if "lonely" in names else 60)
+    start(timeout=2 if {"lonely", "tables"} & set(names) else 60)
     for name in names:
         JOBS[name](sys.argv[1])
         dist.barrier() if name != "lonely" else None

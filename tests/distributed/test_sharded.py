@@ -45,6 +45,17 @@ def test_filters_ranges_and_rescoring_as_on_one_machine(tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_tables_are_made_beside_searches_and_files_are_told_apart(tmp_path) -> None:
+    for jobs in (("tables",), ("files",)):
+        done = torchrun(2, str(JOBS), str(tmp_path), *jobs)
+        assert done.returncode == 0, done.stderr
+        for job in jobs:
+            assert sorted(line for line in done.stdout.splitlines() if f": {job} done" in line) == [
+                f"rank {rank}: {job} done" for rank in range(2)
+            ]
+
+
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_job(tmp_path) -> None:
     done = torchrun(2, str(JOBS), str(tmp_path), "killed")
     assert done.returncode != 0

@@ -121,18 +121,44 @@ def test_one_scan_suffices(emulated: ModuleType, path: str, name: str) -> None:
 def test_a_bound_too_low_and_a_list_too_short_are_seen(
     kernels: Any, emulated: ModuleType, reference: ModuleType, path: str
 ) -> None:
-    """Where just the sampled rows are near, the bound lets fewer than k through; where they are far, it lets all."""
+    """Where just the rows met first are near, the bound lets fewer than k through; where they are far, it lets all."""
     rows, width, k = 1536, 16, 30
+    groups = np.arange(rows // 8, dtype=np.uint32)
+    few = 8 * groups.astype(np.int64) + (groups * np.uint32(0x9E3779B1) >> 29)  # `chosen_of` in tensor_scan.cuh
     lost = []
-    for step in (8, 12, 24):  # what the two paths sample at this size, and every 8th row, which one of them meets first
+    samples = np.arange(0, rows, 12), np.arange(0, rows, 24)  # of the two paths
+    for first in (*samples, np.union1d(samples[1], few)):
         table = np.full((rows, width), 255, np.uint8)
-        table[::step] = np.random.default_rng(0).integers(0, 2, (rows // step, width))
+        table[first] = np.random.default_rng(0).integers(0, 2, (len(first), width))
         for query in (0, 255):
             queries = np.full((3, width), query, np.uint8)
             equal(kernels.hamming_topk(queries, table, k), reference.hamming_topk(queries, table, k))
             lost.append(answered(emulated, queries, table, k).tolist())
-    assert [0, 0, 0] in lost[::2]  # near sample: a bound too low
-    assert [0, 0, 0] in lost[1::2]  # far sample: a list too short
+    assert [0, 0, 0] in lost[::2]  # near: a bound too low
+    assert [0, 0, 0] in lost[1::2]  # far: a list too short
+
+
+@pytest.mark.parametrize("path", ["popcount", "tensor"], indirect=True)
+def test_a_last_group_that_is_searched_again(
+    kernels: Any, emulated: ModuleType, reference: ModuleType, random_codes: Any, path: str
+) -> None:
+    """Two queries more than a group: alone they would be planned with more parts, and a larger workspace."""
+    queries, database = random_codes(130, 4), random_codes(2000, 4, seed=1)
+    mask = np.ones(2000, bool)
+    for step in (2000 // 64, 2000 // 128, 2000 // 256):
+        mask[::step] = False  # nothing of the sample is left, so there is no bound
+    equal(
+        kernels.hamming_topk(queries, database, 3, mask=mask), reference.hamming_topk(queries, database, 3, mask=mask)
+    )
+
+
+@pytest.mark.parametrize("k", [150, 400])
+def test_long_lists(kernels: Any, emulated: ModuleType, reference: ModuleType, path: str, k: int) -> None:
+    """Sorted in more shared memory than a block has without asking."""
+    queries, database = databases("random", 3, 1700, 8)
+    equal(kernels.hamming_topk(queries, database, k), reference.hamming_topk(queries, database, k))
+    if path != "counting":
+        assert answered(emulated, queries, database, k).tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("path", ["popcount", "tensor"], indirect=True)

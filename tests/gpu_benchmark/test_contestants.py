@@ -9,10 +9,11 @@ import gpu
 import pytest
 import torch
 from gpu_cells import GROUPS, cells, copies, inputs
-from gpu_contestants import OPS, chosen_path, contestants
+from gpu_contestants import OPS, contestants
 from gpu_fakes import cell_of
 from gpu_loops import Library
-from gpu_running import against_cpu, check
+from gpu_paths import chosen_path
+from gpu_running import against_cpu, check, checked_rows
 
 import fasthash
 
@@ -72,6 +73,30 @@ def test_a_wrong_result_is_refused(op: str) -> None:
         for contestant in (own, peer):
             with pytest.raises(AssertionError):
                 check(cell, arrays, right, tuple(wrong) if len(wrong) > 1 else wrong[0], contestant)
+        with pytest.raises(AssertionError, match="on the CPU"):
+            against_cpu(cell, arrays, tuple(wrong) if len(wrong) > 1 else wrong[0])
+
+
+def test_rows_that_meet_the_cpu_are_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rows, expected in ((1, [36]), (2, [0, 36]), (4, [0, 12, 24, 36]), (37, [*range(37)]), (99, [*range(37)])):
+        monkeypatch.setattr("gpu_running.CPU_BIT_PAIRS", rows * 501 * 64)
+        assert checked_rows(cell_of("hamming_topk")).tolist() == expected
+    monkeypatch.setattr("gpu_running.CPU_ROWS", 3)
+    assert checked_rows(cell_of("unpack")).tolist() == [0, 250, 500]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_a_wrong_last_row_is_refused(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_running.CPU_BIT_PAIRS", 4 * 501 * 64)
+    monkeypatch.setattr("gpu_running.CPU_ROWS", 4)
+    cell = cell_of(op, data="float32" if op == "pack" else "random")
+    (arrays,) = inputs(cell, "cpu")
+    right = OPS[op](cell, arrays)
+    against_cpu(cell, arrays, right)
+    parts = right if isinstance(right, tuple) else (right,)
+    for place in range(len(parts)):
+        wrong = [part.clone() for part in parts]
+        wrong[place].view(-1)[-1] += 1 if place or op != "hamming_range" else -1  # a result less
         with pytest.raises(AssertionError, match="on the CPU"):
             against_cpu(cell, arrays, tuple(wrong) if len(wrong) > 1 else wrong[0])
 

@@ -96,12 +96,15 @@ def test_products_of_fragments_are_products_of_matrices(depth: int) -> None:
         assert c[4 * chain + register, thread] == counts[chain, thread // 32, column, row]
 
 
-def test_products_of_a_warpgroup_are_those_of_its_warps() -> None:
+@pytest.mark.parametrize(("name", "columns"), gpu_loops.GROUPED.items())
+def test_products_of_a_warpgroup_are_those_of_its_warps(name: str, columns: int) -> None:
     """With one number everywhere in b, the layout of b does not matter, nor the column."""
-    seeds = gpu_loops.seeds_of("b1 wgmma")
-    found = gpu_loops._group_products(seeds)
+    seeds = gpu_loops.seeds_of(name)
+    found = gpu_loops._group_products(seeds, columns)
     seeds[4:] = seeds[4, 0]
-    np.testing.assert_array_equal(found, gpu_loops._products(seeds, 256))
+    assert found.shape == (columns // 2, gpu_loops.THREADS)  # a warp has 16 rows, of 4 numbers a thread for 8 columns
+    np.testing.assert_array_equal(found, np.tile(gpu_loops._products(seeds, 256), (columns // 64, 1)))
+    assert gpu_loops.expected(name, seeds, 2).size == found.size
 
 
 @needs_nvcc

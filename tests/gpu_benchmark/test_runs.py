@@ -24,7 +24,7 @@ from gpu_fakes import CEILINGS, MACHINE, Cpu, cell_of, one_second
 from gpu_machine import Clocks, gpu_card, summarised
 from gpu_roofline import best_bound, bound
 from gpu_running import Runner
-from gpu_timing import MOST_LAUNCHES, device_seconds, take_turns
+from gpu_timing import MOST_LAUNCHES, Timing, device_seconds, take_turns
 from running import Budget
 
 import fasthash
@@ -37,10 +37,12 @@ def test_turns() -> None:
         return lambda: seen.append((name, copy))
 
     seconds = {"slow": 0.4, "fast": 1e-3}
+    tries: list[bool] = []
 
-    def seconds_of(calls: Any, launches: int, first: int = 0) -> float:
+    def seconds_of(calls: Any, launches: int, first: int, retry: bool) -> Timing:
         one_second(calls, launches, first)
-        return seconds[seen[-1][0]]
+        tries.append(retry)
+        return Timing(seconds[seen[-1][0]], seen[-1][0] == "slow")
 
     times = take_turns({"slow": [call("slow", 0)], "fast": [call("fast", i) for i in range(3)]}, 20, 1.5, seconds_of)
     assert len(times["fast"]) == 20
@@ -49,14 +51,29 @@ def test_turns() -> None:
     order = [name for name, _ in seen[warm_up:]]
     assert order[:6] == ["slow", "fast", "fast", "fast", "fast", "slow"]  # two launches each; then the other way round
     assert [copy for name, copy in seen[warm_up:] if name == "fast"][:4] == [1, 2, 0, 1]
+    assert tries[4:8] == [False, True, True, False]  # longer pauses do not help whose single call is host-bound
+    assert all(timing.host_bound for timing in times["slow"])
     seconds["fast"] = 1e-7
     seen.clear()
     take_turns({"fast": [call("fast", 0)]}, 1, 1.5, seconds_of)
     assert len(seen) == 2 + MOST_LAUNCHES
 
 
-def test_events_stand_around_the_launches_and_nothing_waits_between(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("enough", "retry", "pauses", "late"),
+    [
+        (1e-4, True, [240e-6], False),
+        (1e-3, True, [240e-6, 960e-6, 3.84e-3], False),
+        (1e-3, False, [240e-6], True),
+        (1.0, True, [240e-6, 960e-6, 3.84e-3, 15.36e-3, 20e-3], True),
+    ],
+)
+def test_events_stand_around_launches_that_are_queued_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, enough: float, retry: bool, pauses: list[float], late: bool
+) -> None:
+    """A pause of `enough` seconds suffices to queue all."""
     seen: list[str] = []
+    waited: list[float] = []
 
     class Event:
         def __init__(self, enable_timing: bool) -> None:
@@ -65,17 +82,27 @@ def test_events_stand_around_the_launches_and_nothing_waits_between(monkeypatch:
         def record(self) -> None:
             seen.append("event")
 
+        def query(self) -> bool:
+            seen.append("over?")
+            return waited[-1] < enough
+
         def synchronize(self) -> None:
             seen.append("wait")
 
         def elapsed_time(self, end: Event) -> float:
             return 12.0
 
+    def sleep(clocks: int) -> None:
+        seen.append("pause")
+        waited.append(clocks / 2e9)
+
     monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch.cuda, "_sleep", lambda clocks: seen.append("pause"))
+    monkeypatch.setattr(torch.cuda, "_sleep", sleep)
     calls = [lambda i=i: seen.append(str(i)) for i in range(2)]
-    assert device_seconds(calls, 3, 1) == pytest.approx(0.004)
-    assert seen == ["pause", "event", "1", "0", "1", "event", "wait"]
+    timing = device_seconds(calls, 3, 1, retry)
+    assert timing == (pytest.approx(0.004), late)
+    assert waited == pytest.approx(pauses)
+    assert seen == ["pause", "event", "1", "0", "1", "event", "over?", "wait"] * len(pauses)
 
 
 def test_the_bound_is_that_of_the_formulas() -> None:
