@@ -22,7 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TOP = HERE.parent
-GROUPS = ("bar", "ops", "star")  # of cells, in this order, as long as there is time
+GROUPS = ("bar", "ops", "data", "star")  # of cells, in this order, as long as there is time
 TAIL = 15  # lines of a log that are shown
 CLOSING = 30.0  # seconds of the benchmark outside of its own budget: imports, the last cell, tables and picture
 

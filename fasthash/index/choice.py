@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _KEPT = 8  # times of a way
+EACH = 8  # of so many searches that go the usual way one is timed, and stands for all
 _WHILE = 100  # times as long as a trial of the slower way takes, the faster one is used before the next
 
 
@@ -13,12 +14,18 @@ class Choice:
     the faster one has taken a hundred times as long as that takes: searches that change find their way back, and those
     that do not lose about 2 %. A way's time is the mean of its last ones without the longest quarter: other
     programs make some of them long.
+
+    Attributes:
+        usual: the faster way.
+        untimed: how many of the next searches go that way without being timed.
     """
 
     def __init__(self) -> None:
         self._seconds: dict[bool, tuple[float, ...]] = {True: (), False: ()}
         self._means = {True: 0.0, False: 0.0}
         self._since = 0.0
+        self.usual = False
+        self.untimed = 0
 
     def known(self) -> bool:
         """Whether both ways were tried."""
@@ -50,3 +57,5 @@ class Choice:
         self._seconds[tables] = own
         kept = sorted(own)[: max(1, len(own) - max(1, len(own) // 4))]
         self._means[tables] = sum(kept) / len(kept)
+        self.usual = self.faster()
+        self.untimed = EACH - 1 if self.settled(tables) else 0

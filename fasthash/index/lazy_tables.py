@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeVar
 import torch
 
 from fasthash.index import memory, merged
-from fasthash.index.choice import Choice
+from fasthash.index.choice import EACH, Choice
 from fasthash.ops.multi_index import (
     MOST_BITS,
     MOST_ROWS,
@@ -31,7 +31,6 @@ _Found = TypeVar("_Found")
 
 _LEAST_ROWS = 1 << 15  # a scan of fewer takes some microseconds
 _MOST_LOOKED_AT = 8  # queries of a search whose radius is looked at
-_EACH = 8  # of so many searches one is looked at, which takes some microseconds, and stands for all
 _SHARE = 4  # of the available memory, this part at most is given to tables
 _IDLE = 16  # times what it took to make tables, and a second: so long searches do without them before they are dropped
 
@@ -40,7 +39,10 @@ class _Asked(Protocol[_Found]):
     """A search, in both ways."""
 
     queries: torch.Tensor
-    radius: int | None  # how far every query has to go, where that is known before
+
+    @property
+    def radius(self) -> int | None:
+        """How far every query has to go, where that is known before."""
 
     def kind(self, mask: torch.Tensor | None) -> Hashable:
         """Of searches that take about as long."""
@@ -58,7 +60,7 @@ class _Asked(Protocol[_Found]):
 class _Nearest:
     def __init__(self, queries: torch.Tensor, k: int) -> None:
         self.queries = queries
-        self.radius: int | None = None
+        self.radius = None
         self.k = k
 
     def kind(self, mask: torch.Tensor | None) -> Hashable:
@@ -84,18 +86,17 @@ class _Nearest:
 class _Within:
     def __init__(self, queries: torch.Tensor, radius: int) -> None:
         self.queries = queries
-        self.radius: int | None = radius
-        self._radius = radius
+        self.radius = radius
 
     def kind(self, mask: torch.Tensor | None) -> Hashable:
-        return "radius", self._radius, len(self.queries).bit_length(), mask is None
+        return "radius", self.radius, len(self.queries).bit_length(), mask is None
 
     def scan(self, codes: torch.Tensor, mask: torch.Tensor | None) -> merged.Within:
-        return range_kernel(self.queries, codes, self._radius, mask)
+        return range_kernel(self.queries, codes, self.radius, mask)
 
     def walk(self, tables: MultiIndex, codes: torch.Tensor, mask: torch.Tensor | None) -> tuple[merged.Within, float]:
         (codes, mask), later = _split(tables, codes, mask)
-        found = tables.range(self.queries, codes, self._radius, mask=mask)[:3]
+        found = tables.range(self.queries, codes, self.radius, mask=mask)[:3]
         if later is None:
             return found, 0.0
         begun = perf_counter()
@@ -103,7 +104,7 @@ class _Within:
         return merged.within([found, (offsets, distances, positions + tables.rows)]), perf_counter() - begun
 
     def radii(self, found: merged.Within) -> list[int]:
-        return [self._radius]
+        return [self.radius]
 
 
 def _split(tables: MultiIndex, codes: torch.Tensor, mask: torch.Tensor | None) -> tuple[_Codes, _Codes | None]:
@@ -197,17 +198,23 @@ class LazyTables:
         choice = self._choices.get(asked.kind(mask))
         if choice is None:
             choice = self._choices.setdefault(asked.kind(mask), Choice())
-        newest, walks = self.tables, tables is not None and choice.take()
+        newest = self.tables
+        if newest is None:
+            if not self._counts():
+                return asked.scan(codes, mask)
+        elif choice.untimed > 0:
+            choice.untimed -= 1
+            return (
+                asked.walk(tables, codes, mask)[0] if tables is not None and choice.usual else asked.scan(codes, mask)
+            )
+        walks = tables is not None and choice.take()
         if walks and not choice.known() and asked.radius is not None:
             scan = scan_cost(len(asked.queries), *codes.shape)
             if self._saving(len(asked.queries), scan, len(codes), bits, [asked.radius]) == 0:
                 walks = False
                 for _ in range(2):
                     choice.note(True, math.inf)
-        settled = newest is None or choice.settled(walks)
-        if settled and not self._counts():
-            return asked.walk(tables, codes, mask)[0] if tables is not None and walks else asked.scan(codes, mask)
-        begun, times = perf_counter(), _EACH if settled else 1
+        begun, times = perf_counter(), EACH if newest is None or choice.settled(walks) else 1
         if tables is not None and walks:
             found, later = asked.walk(tables, codes, mask)
             choice.note(True, perf_counter() - begun, times)
@@ -232,9 +239,9 @@ class LazyTables:
         return saving(queries, scan, self._walks, radii, torch.get_num_threads())
 
     def _counts(self) -> bool:
-        """Whether a search is one of those that are looked at."""
+        """Whether a scan is one of those that are looked at, which takes some microseconds."""
         self._scans += 1
-        return self._scans % _EACH == 0
+        return self._scans % EACH == 0
 
     def _ready(self, when: When, bits: int, codes: torch.Tensor) -> MultiIndex | None:
         """The tables, made now if it is time; None as long as there are none."""

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from rank import RANK, data, raises, run, same, say
 
 import fasthash
 from fasthash import HammingIndex
-from fasthash.distributed import ShardedIndex, sharded_topk, start
-
-RANK = int(os.environ["RANK"])
-
-
-def same(got, expected) -> None:
-    for a, b in zip(got, expected, strict=True):
-        assert type(a) is type(b)
-        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
-
-
-def data(bits: int = 12, count: int = 1000, seed: int = 0):
-    rng = np.random.default_rng(seed)
-    return fasthash.pack(rng.standard_normal((count, bits))), fasthash.pack(rng.standard_normal((17, bits)))
+from fasthash.distributed import ShardedIndex, sharded_topk
 
 
 def topk(folder: str) -> None:
@@ -92,94 +79,6 @@ def index(folder: str) -> None:
     for rank in range(4):
         united.add(database[: 100 * (3 - rank)], ids=np.arange(100 * (3 - rank)) + 1000 * rank)
     same(ShardedIndex(local).search(queries, 50), united.search(queries, 50))
-
-
-def tables(folder: str) -> None:
-    """Tables that take one rank longer than the timeout of the group: none gives up, and no search makes any."""
-    from fasthash.index import lazy_tables
-
-    made, original = [], lazy_tables.MultiIndex
-
-    def slow(*arguments):
-        made.append(RANK)
-        time.sleep(5 if RANK == 1 else 0)
-        return original(*arguments)
-
-    lazy_tables.MultiIndex = slow
-    database, queries = data(24, 40_000)
-    if RANK == 0:
-        np.save(f"{folder}/tables.npy", database)
-    dist.barrier()
-    whole, bounds = HammingIndex(24, multi_index="never"), [0, 33_000, 40_000]
-    whole.add(database)
-    own = slice(*bounds[RANK : RANK + 2])
-    for when in ("always", "auto"):
-        local = HammingIndex(24, multi_index=when)
-        local.add(database[own], np.arange(40_000)[own])
-        local._snapshot.lazy._saved = 1e18  # of many scans: "auto" would make tables in its next search
-        filled = ShardedIndex(local)
-        same(filled.search(queries, 5), whole.search(queries, 5))
-        same(filled.range_search(queries, 3), whole.range_search(queries, 3))
-    built = ShardedIndex.build([f"{folder}/tables.npy"])
-    for _ in range(20):
-        same(built.search(queries, 300), whole.search(queries, 300))
-    assert made == []
-    filled.make_tables()
-    assert made == [RANK]
-    assert filled.local.multi_index_bytes > 0
-    ready = ShardedIndex.build([f"{folder}/tables.npy"], multi_index="always")
-    assert made == [RANK, RANK]
-    for index in (filled, ready):
-        for k in (1, 300, 50_000):
-            same(index.search(queries, k), whole.search(queries, k))
-        same(index.search(queries, 9, filter=[5, 39_000]), whole.search(queries, 9, filter=[5, 39_000]))
-        same(index.range_search(queries, 3), whole.range_search(queries, 3))
-        floats = np.random.default_rng(5).standard_normal((3, 24)).astype(np.float32)
-        same(index.search_rescored(floats, 9), whole.search_rescored(floats, 9))
-    filled.local.add(database[:1])  # without them, until they are made again
-    assert int(filled.search(queries, 1)[0].max()) <= int(whole.search(queries, 1)[0].max())
-    assert made == [RANK, RANK]
-    with raises(ValueError, "ShardedIndex.make_tables: multi_index: expected auto or never for an index of 72 bits"):
-        ShardedIndex(HammingIndex(72)).make_tables()
-
-
-def files(folder: str) -> None:
-    """Ids that stand twice in files, wherever they fall, and ids in any order that do not."""
-    import fasthash.distributed.files as module
-
-    module._ROWS = 64
-    database, _ = data(16)
-    rng = np.random.default_rng(3)
-    ids = {
-        "low": np.arange(100),  # two running ranges that meet
-        "middle": np.arange(50, 150),
-        "odd": 2 * rng.permutation(300) + 1,  # stored ones between one another
-        "even": 2 * rng.permutation(300),
-        "one": np.concatenate([2 * rng.permutation(299), [301]]),
-        "far": 10_000 + np.arange(100)[::-1],
-    }
-    paths = {name: f"{folder}/{name}.fasthash" for name in ids}
-    if RANK == 0:
-        for name, values in ids.items():
-            index = HammingIndex(16)
-            index.add(database[: len(values)], values)
-            index.save(paths[name])
-        np.save(f"{folder}/codes.npy", database[:100])
-    paths["codes"] = f"{folder}/codes.npy"
-    dist.barrier()
-    for names in (["odd", "even"], ["even", "far", "odd"], ["codes", "far"], ["far", "codes"], ["one"], ["low", "far"]):
-        sharded, whole = ShardedIndex.build([paths[name] for name in names]), HammingIndex(16)
-        for name in names:
-            whole.add(database[: len(ids.get(name, range(100)))], ids.get(name, len(whole) + np.arange(100)))
-        assert sharded.total() == len(whole)
-        same(sharded.search(database[:40], 30), whole.search(database[:40], 30))
-    for names in (["low", "middle"], ["odd", "one"], ["codes", "even"], ["even", "codes", "far"], ["codes", "low"]):
-        with raises(
-            (ValueError, RuntimeError), "ShardedIndex.build: .*ids: .*is there already|but id .* is there twice"
-        ):
-            ShardedIndex.build([paths[name] for name in names])
-    with raises(ValueError, "files: expected ids that are all different, but id 50 is there twice"):
-        ShardedIndex.build([paths["low"], paths["middle"]])
 
 
 def parts(folder: str) -> None:
@@ -323,10 +222,6 @@ def wrong_parts(folder: str) -> None:
         whole = HammingIndex(24)
         whole.add(database)
         same(index.range_search(queries, 4), whole.range_search(queries, 4))
-
-
-def raises(error, text):
-    return pytest.raises(error, match=text)
 
 
 def errors(folder: str) -> None:
@@ -485,18 +380,7 @@ def killed(folder: str) -> None:
     raise AssertionError("the search came to an end without rank 1")
 
 
-def say(text: str) -> None:
-    """A line in one write: `print` writes the end of the line by itself, and another process may come between."""
-    os.write(1, f"{text}\n".encode())
-
-
-JOBS = {job.__name__: job for job in (topk, index, tables, files, parts, wrong_parts, errors, lonely, killed)}
+JOBS = {job.__name__: job for job in (topk, index, parts, wrong_parts, errors, lonely, killed)}
 
 if __name__ == "__main__":
-    names = sys.argv[2:]
-    start(timeout=2 if {"lonely", "tables"} & set(names) else 60)
-    for name in names:
-        JOBS[name](sys.argv[1])
-        dist.barrier() if name != "lonely" else None
-        say(f"rank {RANK}: {name} done")
-    dist.destroy_process_group()
+    run(JOBS, short=("lonely",))

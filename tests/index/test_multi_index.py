@@ -51,6 +51,7 @@ def until_made(index, queries) -> int:
 def used(monkeypatch) -> None:
     """Tables that are there are used, whatever searches took."""
     monkeypatch.setattr(Choice, "take", lambda self: True)
+    monkeypatch.setattr(Choice, "settled", lambda self, tables: False)
 
 
 class Clock:
