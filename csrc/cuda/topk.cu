@@ -15,8 +15,8 @@ constexpr int64_t kCapacity = 512, kLargeCapacity = 8192;
 constexpr int64_t kListKeys = int64_t{1} << 16;
 constexpr int64_t kMinSample = 64;
 #else
-constexpr int64_t kCapacity = 4096,
-                  kLargeCapacity = 8192;          // keys of a list, 32 or 64 KB, which a block sorts in shared memory
+// Keys of a list, 32 or 64 KB, which a block sorts in shared memory.
+constexpr int64_t kCapacity = 4096, kLargeCapacity = 8192;
 constexpr int64_t kListKeys = int64_t{16} << 20;  // of all lists: 128 MB
 constexpr int64_t kMinSample = 4096;
 #endif
