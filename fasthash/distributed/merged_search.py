@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from fasthash.distributed.group import Ranks
+from fasthash.index import merged
 from fasthash.ops.rescored import order_by_sorting
 
 
@@ -12,9 +13,8 @@ def nearest(
     ranks: Ranks, order: list[int], found: tuple[torch.Tensor, torch.Tensor], k: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Of each rank's k nearest codes, distances and names (q, k), the k nearest; ties go by the order of ranks."""
-    distances, names = (torch.cat([parts[r] for r in order], 1) for parts in map(ranks.gather, found))
-    places = distances.argsort(dim=1, stable=True)[:, :k]
-    return distances.gather(1, places), names.gather(1, places)
+    distances, names = map(ranks.gather, found)
+    return merged.nearest([(distances[r], names[r]) for r in order], k)
 
 
 def within(
@@ -28,16 +28,10 @@ def within(
     """
     offsets = ranks.gather(found[0])
     most = max(counts)
-    padded = (torch.nn.functional.pad(x, (0, most - len(x))) for x in found[1:])
-    distances, names = (
-        torch.cat([parts[r][: counts[r]] for r in order]) if most else x
-        for x, parts in zip(found[1:], map(ranks.gather, padded), strict=True)
-    )
-    numbers = torch.arange(len(found[0]) - 1, device=distances.device)
-    query = torch.cat([numbers.repeat_interleave(offsets[r].diff()) for r in order])
-    by_distance = distances.argsort(stable=True)
-    places = by_distance[query[by_distance].argsort(stable=True)]
-    return torch.stack(offsets).sum(0), distances[places], names[places]
+    if most == 0:
+        return found
+    distances, names = (ranks.gather(torch.nn.functional.pad(x, (0, most - len(x)))) for x in found[1:])
+    return merged.within([(offsets[r], distances[r][: counts[r]], names[r][: counts[r]]) for r in order])
 
 
 def own_share(ranks: Ranks, order: list[int], distances: torch.Tensor) -> torch.Tensor:
