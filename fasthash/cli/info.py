@@ -25,22 +25,9 @@ def run(json: bool) -> None:
     for name, value in rows.items():
         text = ", ".join(value) if isinstance(value, list) else value
         print(f"{name.replace('_', ' '):<20}{text or 'none'}")
-    told = (
-        "fasthash",
-        "compiler",
-        "CPU_level",
-        "processor",
-        "CUDA_kernels",
-        "GPU",
-        "Python",
-        "torch",
-        "numpy",
-        "system",
-    )
-    print(
-        "\nFor a bug report: "
-        + "; ".join(f"{name.replace('_', ' ')} {rows[name] or 'none'}" for name in [*told, "system"])
-    )
+    told = ["fasthash", "compiler", "CPU_level", "processor", "CUDA_kernels", "GPU", "Python", "torch", "numpy"]
+    words = [f"{name.replace('_', ' ')} {rows[name] or 'none'}" for name in [*told, "system"]]
+    print("\nFor a bug report: " + "; ".join(words))
 
 
 def describe() -> dict[str, str | list[str] | None]:
