@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # The 1,797 digits of scikit-learn, protocol "digits-semi": chosen on its validation queries, with other labelled
@@ -93,13 +94,18 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def preset_options(preset: str, method: str) -> dict[str, Any]:
+def preset_options(preset: str, method: str, own: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The options of a preset for a method.
+
+    Args:
+        preset: its name.
+        method: the method's.
+        own: `Method.presets` of it, which come first.
 
     Raises:
         ValueError: no such preset, or none for this method.
     """
-    if method not in PRESETS.get(preset, {}):
-        known = sorted(name for name, options in PRESETS.items() if method in options)
-        raise ValueError(f"create: preset of {method} must be one of {known}, got {preset!r}")
-    return PRESETS[preset][method]
+    known = {name: options[method] for name, options in PRESETS.items() if method in options} | dict(own)
+    if preset not in known:
+        raise ValueError(f"create: preset of {method} must be one of {sorted(known)}, got {preset!r}")
+    return dict(known[preset])
