@@ -2,9 +2,10 @@
 
 from fasthash.teachers.accuracy import PairAccuracy, block_accuracy, label_accuracy, list_accuracy, pair_accuracy
 from fasthash.teachers.bank import CodeBank
-from fasthash.teachers.distil import distil_pairs, fit_calibration, neighbour_table
+from fasthash.teachers.calibration import fit_calibration
+from fasthash.teachers.distil import distil_pairs
 from fasthash.teachers.ema import EMATeacher
-from fasthash.teachers.feature_graph import feature_knn_graph
+from fasthash.teachers.feature_graph import feature_knn_graph, neighbour_table
 from fasthash.teachers.graph import knn_graph, knn_with_ties, pseudo_similarity, similarity_thresholds
 from fasthash.teachers.lists import far_window, near_count, near_far_lists, near_far_lists_of_codes
 from fasthash.teachers.modal_vote import modal_vote
