@@ -14,12 +14,14 @@ from fasthash import data
 CIFAR10, FASHION = "cifar10-unsup", "fashion-mnist-unsup"  # names of the protocols
 PRESET = "features-unsup"
 DISTILLED = "distillhash"
-# What of the preset is not the defaults, and what distilling itself brings: noisy labels alone, by the same course.
+# What of the preset is not the defaults, and what distilling itself brings: noisy labels alone, by the course of the last
+# network and by that of the first.
 CHANGED = {
     "distillhash, uncalibrated": {"calibrate": False, "balance": 0.0},
     "distillhash, l2 at last": {"loss_final": "l2"},
     "noisy labels alone": {"pairs": "noisy"},
     "noisy labels alone, l2": {"pairs": "noisy", "loss_final": "l2"},
+    "first network alone": {"pairs": "noisy", "loss_final": "l2", "epochs": 10.0, "batch_size": 24},
 }
 BASELINES = ("lsh", "pcah", "itq")
 BITS = (16, 32, 64, 128)
