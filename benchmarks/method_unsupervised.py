@@ -14,8 +14,8 @@ from fasthash import data
 CIFAR10, FASHION = "cifar10-unsup", "fashion-mnist-unsup"  # names of the protocols
 PRESET = "features-unsup"
 DISTILLED = "distillhash"
-# What of the preset is not the defaults, and what distilling itself brings: noisy labels alone, by the course of the last
-# network and by that of the first.
+# What of the preset is not the defaults, and what distilling itself brings: noisy labels alone, in the course of the
+# last network and in that of the first.
 CHANGED = {
     "distillhash, uncalibrated": {"calibrate": False, "balance": 0.0},
     "distillhash, l2 at last": {"loss_final": "l2"},
