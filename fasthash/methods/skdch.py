@@ -58,7 +58,7 @@ class SKDCH(Method):
         batch_size: triplets a step.
         triplets: a query in "teacher", "adversarial" and "student", half of whose negatives in "adversarial" are the
             selector's, and `refine_triplets` in "refine".
-        epochs: of "teacher" and of "student".
+        epochs: of "teacher" and of "student", for which `student_epochs` may name others: it has many more items.
         lr, refine_lr: rates; `refine_lr` of "adversarial" and "refine".
         adversarial: train against the selector.
         adversarial_rounds, selector_epochs: rounds of that, and passes of the selector over its queries in each.
@@ -102,6 +102,7 @@ class SKDCH(Method):
     batch_size: int = 256
     triplets: int = 4
     epochs: int = 1000
+    student_epochs: int | None = None
     lr: float = 0.01
     refine_lr: float = 1e-4
     adversarial: bool = True
@@ -135,6 +136,7 @@ class SKDCH(Method):
         check_range("SKDCH", "[0, inf)", gamma=self.gamma, lam=self.lam, mu=self.mu, omega=self.omega)
         check_range("SKDCH", "(0, 1]", selector_share=self.selector_share)
         check_count("SKDCH", 1, batch_size=self.batch_size, triplets=self.triplets, epochs=self.epochs)
+        check_count("SKDCH", 1, student_epochs=self.student_epochs)
         check_count("SKDCH", 1, selector_epochs=self.selector_epochs, selector_queries=self.selector_queries)
         check_count("SKDCH", 1, knn_k=self.knn_k, refine_triplets=self.refine_triplets)
         check_count("SKDCH", 0, adversarial_rounds=self.adversarial_rounds, refine_rounds=self.refine_rounds)
@@ -241,6 +243,7 @@ class SKDCH(Method):
         module = "teacher" if name in ("teacher", "adversarial") else "student"
         among = data.is_labelled if module == "teacher" else torch.ones(len(data), dtype=torch.bool)
         sides = sides_of(data, joint=self.joint, among=among)
+        epochs = self.epochs if name == "teacher" else self.student_epochs or self.epochs
         loss, draws = self.cross_triplets, self.refine_triplets if improved else self.triplets
         turns = Turns(
             [draws * int((among & having(data, side.query)).sum()) for side in sides],
@@ -271,7 +274,7 @@ class SKDCH(Method):
 
         return Stage(
             name,
-            length=turns.length * (1 if fine else self.epochs),
+            length=turns.length * (1 if fine else epochs),
             reads=reads,
             step=step,
             optimisers={module: self._teacher_optimiser if module == "teacher" else self._student_optimiser},

@@ -50,6 +50,9 @@ def test_stages_and_what_makes_the_codes(tmp_path):
     data = items()
     names = [stage.name for _, stage in walk(skdch().plan(data, 0))]
     assert names == ["teacher", *["selector", "adversarial"] * 2, "vote", "student", "refine", "refine"]
+    lengths = {stage.name: stage.length for _, stage in walk(skdch(student_epochs=3).plan(data, 0))}
+    assert lengths["teacher"] == 2 * 2 * math.ceil(15 * 4 / 16)
+    assert lengths["student"] == 3 * 2 * math.ceil(40 * 4 / 16)
     alone = skdch(distil=False, adversarial=False)
     assert [stage.name for _, stage in walk(alone.plan(data, 0))] == ["teacher"]
     assert start(alone, data).modules.keys() == {"teacher"}
