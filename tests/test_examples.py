@@ -8,6 +8,7 @@ import sys
 from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -83,3 +84,34 @@ def test_cross_modal_search() -> None:
     found = [int(d) for d in distances[1].split(", ")]
     assert len(found) == 5
     assert found == sorted(found)
+
+
+@pytest.mark.slow
+def test_image_folder() -> None:
+    pytest.importorskip("PIL")
+    pytest.importorskip("sklearn")
+    printed = run(str(EXAMPLES / "image_folder.py"), "--epochs", "10")
+    assert "1,797 images, 100 of them trained on with a label" in printed
+    score = re.search(r"mAP (\d\.\d+) of codes", printed)
+    assert score is not None
+    assert 0.7 < float(score[1]) <= 1
+    (digit,) = re.findall(r"nearest to (\d)/\d{4}\.png:", printed)
+    found = re.findall(r"^ +(\d+) bits  (?:(\d)/)?\d{4}\.png$", printed, re.MULTILINE)
+    assert len(found) == 5
+    assert [int(distance) for distance, _ in found] == sorted(int(distance) for distance, _ in found)
+    assert {named for _, named in found} <= {digit, ""}
+
+
+@pytest.mark.slow
+def test_million_vectors(tmp_path: Path) -> None:
+    printed = run(str(EXAMPLES / "million_vectors.py"), "--number", "60000")
+    assert "60,000 vectors of 256 values" in printed
+    assert "codes 2 MB, vectors as float32 61 MB" in printed
+    codes, rescored, more = map(float, re.findall(r"recall@10 (\d\.\d+)$", printed, re.MULTILINE))
+    assert 0.2 < codes < rescored <= more
+    assert more > 0.95
+    vectors = np.random.default_rng(0).standard_normal((500, 64)).astype(np.float16)
+    np.save(tmp_path / "own.npy", vectors)
+    assert "500 vectors of 64 values" in run(
+        str(EXAMPLES / "million_vectors.py"), "--vectors", str(tmp_path / "own.npy")
+    )

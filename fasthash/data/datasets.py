@@ -70,7 +70,7 @@ def open_dataset(name: str, root: File | None = None, **options: Any) -> Dataset
     | `cifar10` | folder of the binary or the Python version | |
     | `mnist`, `fashion-mnist` | folder of the four idx files | |
     | `features` | an array file | `key`, `labels`, `views`, `modalities`, `scale`, `offset`, `channels_last` |
-    | `folder` | folder of images, a sub-folder each class | `size`, `channels`, `crop`, `workers` |
+    | `folder` | folder of images, see `read_image_folder` | `size`, `channels`, `crop`, `workers` |
     | `list` | folder that the paths of lists begin in | `lists`, `size`, `channels`, `crop`, `workers` |
     | `torchvision/NAME` | root of that data set of torchvision | `size`, `channels`, `crop` |
 

@@ -436,3 +436,17 @@ def test_how_many_queries_are_drawn(refused, tmp_path):
     code, said = refused("train", "dpsh", "--data", "features", "--root", "x.npz", "--labels", "6", "--queries", "0")
     assert code == 1
     assert "train: --queries: expected at least 1, got 0" in said
+
+
+def test_items_without_a_label_are_trained_on_and_not_reported_on(tmp_path):
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    x = (labels[:, None] * 2 - 1 + generator.standard_normal((60, 4))).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", features=x, labels=np.where(np.arange(60) < 40, labels, -1))
+    options = ("--data", "features", "--root", "mine.npz", "--labels", "10", "--queries", "10")
+    result = run("train", "pts3h", *options, "--bits", "8", "--epochs", "1", "--out", "run", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "10 queries and 30 items (20 without a label are left out)" in result.stderr
+    found = training.Run(tmp_path / "run")
+    assert len(found.codes("database")[0]) == 30
+    assert (found.config()["items"]["labelled"], found.config()["items"]["unlabelled"]) == (10, 40)
