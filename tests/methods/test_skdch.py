@@ -62,6 +62,16 @@ def test_stages_and_what_makes_the_codes(tmp_path):
     assert not torch.equal(load(run).encode(x, modality="text"), load(run, method=teacher).encode(x, modality="text"))
 
 
+def test_patience_waits_for_the_student(tmp_path):
+    data, others = items(), items().source.select(range(10))
+    validation = Validation(others, torch.arange(10) % 3, others, torch.arange(10) % 3)
+    config = Config(str(tmp_path / "run"), accelerator="cpu", patience=1, validate_every=2)
+    run = fit(skdch(), data, config, validation=validation, progress=Silent())
+    scored = {line["stage"] for line in run.metrics() if "validation_mAP" in line}
+    assert "student" in scored
+    assert scored <= {"student", "refine"}
+
+
 def test_a_list_is_as_long_as_a_class_is_in_the_pool():
     assert skdch().neighbours(items()) == [round(40 / 3)] * 2
     assert skdch().neighbours(items(multi_hot=True))[0] > round(40 / 3)

@@ -67,3 +67,32 @@ def test_an_item_without_any_labelled_one_in_its_modality_stays_unlabelled():
     pseudo, share = modal_vote(list(h), present, torch.tensor([0, 0, -1, -1]), 2)
     assert pseudo.tolist() == [-1, 0]
     assert share[0] == 0
+
+
+def test_each_modality_may_have_lists_of_its_own_length():
+    h = list(torch.rand(2, 20, 3, generator=torch.Generator().manual_seed(0)))
+    present, labels = torch.ones(20, 2, dtype=torch.bool), torch.tensor([0, 0, 0, 1, 1, 2] + [-1] * 14)
+    assert torch.equal(modal_vote(h, present, labels, [3, 3])[0], modal_vote(h, present, labels, 3)[0])
+    for lengths in ([20, 1], [1, 20]):  # the union with a list of all items
+        pseudo, share = modal_vote(h, present, labels, lengths)
+        assert pseudo.tolist() == [0] * 14
+        assert share.tolist() == [0.5] * 14
+
+
+@pytest.mark.parametrize(
+    ("present", "k", "error", "message"),
+    [
+        (torch.ones(4, 2, dtype=torch.int64), 1, TypeError, r"present must be torch\.bool, got torch\.int64"),
+        (torch.ones(4, 1, dtype=torch.bool), 1, ValueError, r"of n = 4, got \[\(4, 3\), \(4, 3\)\] and \(4, 1\)"),
+        (
+            torch.ones(4, 2, dtype=torch.bool),
+            0,
+            ValueError,
+            "k must be >= 1, one for all or each of 2 modalities, got 0",
+        ),
+        (torch.ones(4, 2, dtype=torch.bool), [2], ValueError, r"each of 2 modalities, got \[2\]"),
+    ],
+)
+def test_what_does_not_fit_is_refused(present, k, error, message):
+    with pytest.raises(error, match=message):
+        modal_vote(list(torch.rand(2, 4, 3)), present, torch.tensor([0, 1, -1, -1]), k)
