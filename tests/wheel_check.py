@@ -2,8 +2,8 @@
 
 python tests/wheel_check.py [--python PYTHON] [--with torch==2.6.0 --with numpy==2.0.0] [-- pytest arguments]
 
-Everything happens in a temporary folder. The wheel has no CUDA kernels. Without pytest arguments, the tests run that are
-not slow. It ends with a row for the table of docs/install.md.
+Everything happens in a temporary folder. The wheel has no CUDA kernels. Without pytest arguments, those tests run that
+are not slow. It ends with a row for the table of docs/install.md.
 """
 
 from __future__ import annotations
