@@ -58,6 +58,13 @@ def blocks(path: Path) -> list[Block]:
     return found
 
 
+def write_files(path: Path, folder: Path) -> None:
+    """Write the files that a document's blocks stand for."""
+    for block in blocks(path):
+        if block.file:
+            (folder / block.file).write_text(block.text)
+
+
 def commands(text: str) -> Iterator[list[str]]:
     """The commands of a block in words, without settings of variables before them."""
     for line in text.replace("\\\n", " ").splitlines():

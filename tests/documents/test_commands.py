@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from document_parts import DOCUMENTS, PROGRAMS, ROOT, blocks, code_spans, commands, name, prose
+from document_parts import DOCUMENTS, PROGRAMS, ROOT, blocks, code_spans, commands, name, prose, write_files
 
 from fasthash import methods, training
 from fasthash.cli import main, recipe, train
@@ -58,9 +58,7 @@ def only_parsed(monkeypatch, tmp_path):
 def method_of_the_page(monkeypatch, tmp_path):
     """The file that docs/extending.md has one write, and a registry that is put back."""
     monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
-    for block in blocks(ROOT / "docs/extending.md"):
-        if block.file:
-            (tmp_path / block.file).write_text(block.text)
+    write_files(ROOT / "docs/extending.md", tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
     sys.modules.pop("codewords", None)
