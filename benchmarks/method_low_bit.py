@@ -13,7 +13,8 @@ from fasthash import data
 LABELS = 59_000
 PRESET = f"cifar10-features-{LABELS}"
 FEATURE_SCALE = 6 / 255  # of the stored features
-ALONE, GROUPED = "adsh", ("mah, cascade", "mah, flat")
+ALONE = "adsh"
+STRUCTURES = ("mah, flat", "mah, cascade")
 
 
 @lru_cache(maxsize=1)
@@ -25,19 +26,24 @@ def load(seed: int) -> Items:
     return Items(split, training, training.source, found.labels)
 
 
-def _group(bits: tuple[int, ...], seeds: int) -> Group:
+def _group(name: str, preset: str, bits: tuple[int, ...]) -> Group:
     variants = (
-        Variant(ALONE, "adsh", preset=PRESET),
-        *(Variant(name, "mah", {"structure": name.removeprefix("mah, ")}, PRESET) for name in GROUPED),
+        Variant(ALONE, "adsh", preset=preset),
+        *(Variant(variant, "mah", {"structure": variant.removeprefix("mah, ")}, preset) for variant in STRUCTURES),
     )
-    return Group("cifar10-features", LABELS, variants, bits, seeds, load, ALONE, GROUPED)
+    return Group(name, LABELS, variants, bits, 5, load, ALONE, STRUCTURES)
 
 
-LOW_BIT = _group((4, 6, 8, 10, 12), 5)
-GROUPS = (LOW_BIT,)
+COURSE = _group("cifar10-features", PRESET, (4, 6, 8, 10, 12))
+PLAIN = _group("cifar10-features, plain course", f"{PRESET}-plain", (4, 6, 8))
+GROUPS = (COURSE, PLAIN)
 
 
 def plan() -> Iterator[Cell]:
     """All cells, the most wanted first."""
-    for width in (8, 4, 6, 10, 12):
-        yield from LOW_BIT.cells(bits=(width,))
+    for width in (8, 4, 6):
+        yield from COURSE.cells((ALONE, STRUCTURES[0]), (width,))
+        yield from PLAIN.cells((ALONE, STRUCTURES[1]), (width,))
+    for names, bits in ((STRUCTURES[1:], (8, 4, 6)), (None, (10, 12))):
+        yield from COURSE.cells(names, bits)
+    yield from PLAIN.cells(STRUCTURES[:1])

@@ -54,6 +54,7 @@ _ASYMMETRIC: dict[str, Any] = {
     "optimiser": {"kind": "adamw", "lr": 3e-3, "weight_decay": 0.01, "schedule": "cosine"},
     "milestones": (),
 }
+_PLAIN: dict[str, Any] = {"optimiser": {"lr": 3e-3}, "outer_iters": 25, "milestones": (12, 20)}
 
 
 def _two_streams(
@@ -94,6 +95,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         128, 2e-3, {"w_likelihood": 1.0}, {"g_pair": 0.0, "g_graph": 1.0, "near": 0.35, "far": 0.36}
     ),
     "cifar10-features-59000": {"adsh": _ASYMMETRIC, "mah": _ASYMMETRIC},
+    # As the releases train, shorter and at a rate for layers drawn at random.
+    "cifar10-features-59000-plain": {"adsh": _PLAIN, "mah": _PLAIN},
     "fashion-mnist-5000": _two_streams(_FASHION, 32, {}, {"g_pair": 5.0, "g_graph": 1.0, "near": 0.25, "far": 0.30}),
     "features-unsup": {"distillhash": _DISTILLED},
     # Beside the defaults, which follow the authors' code where it means what it does: what it comes out as.
