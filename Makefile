@@ -5,7 +5,7 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc cmake -type f)
 
-.PHONY: demo test soak test-asan test-neon neon-tools test-cuda-asan test-gpu gpu-sanitize cuda-archs lint format bench bench-gpu docs clean help
+.PHONY: demo test soak test-asan test-neon neon-tools test-cuda-asan test-gpu gpu-sanitize cuda-archs wheel-check docs lint format bench bench-gpu clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on real digits, search, report (about five minutes, most of it the install)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-gpu      the CUDA kernels on the GPU of this machine, against the CPU"
 	@echo "make gpu-sanitize  the same on small inputs under compute-sanitizer, where that works"
 	@echo "make cuda-archs    compiles the CUDA kernels for every architecture, prints registers, fails on spills"
+	@echo "make wheel-check   builds sdist and wheel, and runs the tests against the wheel away from the sources"
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make format  put Python and C++ sources into shape"
 	@echo "make bench   this machine's ceilings, and fasthash beside FAISS and others (about 20 minutes)"
@@ -75,6 +76,10 @@ gpu-sanitize: $(VENV)/test.stamp
 
 cuda-archs:
 	$(PYTHON) cmake/cuda_archs.py
+
+# WITH="torch==2.6.0 numpy==2.0.0" tests with these; PYTHON names the interpreter.
+wheel-check:
+	$(PYTHON) tests/wheel_check.py $(addprefix --with ,$(WITH))
 
 build/cases.bin: $(VENV)/test.stamp $(wildcard tests/*_cases.py) fasthash/ops/reference.py
 	mkdir -p build

@@ -95,8 +95,8 @@ def create(name: str, *, preset: str | None = None, **options: Any) -> Method:
     Args:
         name: one of `available()`.
         preset: options to start from, found for some data: "digits" for `data.load_digits`; "cifar10-features-500",
-            "cifar10-features-5000" and "fashion-mnist-5000" for docs/results.md. "released_code" for a method whose
-            authors' code deviates from its intended form. And those of the method's own `presets`.
+            "cifar10-features-5000", "fashion-mnist-5000" and "features-unsup" for docs/results.md. "released_code" for
+            a method whose authors' code deviates from its intended form. And those of the method's own `presets`.
         **options: fields of the method's dataclass; nested ones also as mappings, as they stand in a run's config.json.
 
     Raises:
