@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-WIDTH, HEIGHT = 360, 240
-LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 40
+WIDTH, HEIGHT = 280, 205
+LEFT, RIGHT, TOP, BOTTOM = 44, 8, 24, 36
 STYLES = 7
 """Colours and dashes in `templates/style.css`; further lines begin again."""
 MARKED = 24
@@ -81,7 +81,7 @@ def line_chart(
         title: above it.
         series: the lines.
         x_label: below it.
-        y_label: beside it.
+        y_label: above its axis.
         x_range: ends of the axis; default those of the points.
         y_range: likewise.
         log: x is logarithmic; points that are not positive are left out.
@@ -95,7 +95,7 @@ def line_chart(
 
     Example:
         >>> line_chart("squares", [Series("y", [(0, 0), (1, 1), (2, 4)])], x_label="x", y_label="y").lines[0].path
-        'M50.0,200.0L199.0,152.5L348.0,10.0'
+        'M44.0,169.0L158.0,132.8L272.0,24.0'
     """
     kept = []
     for place, line in enumerate(series):

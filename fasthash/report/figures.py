@@ -51,7 +51,7 @@ def rank_charts(reports: Labelled) -> list[Chart]:
             y_label="R@N",
             **ends,
         ),
-        _precision_recall("Precision against recall, by rank", by),
+        _precision_recall("Precision and recall by rank", by),
     ]
     return [chart for chart in charts if chart is not None]
 
@@ -74,7 +74,7 @@ def radius_charts(reports: Labelled) -> list[Chart]:
         )
         for part, title in titles.items()
     ]
-    charts.append(_precision_recall("Precision against recall, by radius", by))
+    charts.append(_precision_recall("Precision and recall by radius", by))
     return [chart for chart in charts if chart is not None]
 
 

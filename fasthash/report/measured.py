@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fasthash.evaluation import RetrievalReport, evaluate
@@ -57,10 +58,10 @@ def measure_other_lengths(run: Run, label: str, known: Measured, items: Items) -
     Raises:
         FileNotFoundError, TypeError, ValueError: as `training.load` and `Hasher.encode` do.
     """
-    hasher = load(run)
-    if len(hasher.lengths) < 2:
+    if len(run.method().code_lengths) < 2:
         return [known]
-    split, source, labels = items.split, items.dataset.source, items.dataset.labels
+    hasher = load(run)
+    split, source, labels = items.split, items.dataset.source, torch.as_tensor(items.dataset.labels)
     queries, database = source.select(split.queries), source.select(split.database)
     report = known.reports[""]
     options: dict[str, Any] = {name: report.settings[name] for name in ("k", "radius", "ties", "empty", "relevance")}

@@ -123,7 +123,12 @@ def render(records: Sequence[RunRecord]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    validated = [(record.name, place, record.metrics) for place, record in enumerate(records)]
+    # The line of a run looks alike wherever it stands: as its first column, or behind all columns without one.
+    styles = {id(column): place for place, column in enumerate(columns)}
+    validated = [
+        (record.name, styles[id(record.measured[0])] if record.measured else len(columns) + place, record.metrics)
+        for place, record in enumerate(records)
+    ]
     page: str = environment.get_template("page.html").render(
         title=" \N{MIDDLE DOT} ".join(record.name for record in records),
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

@@ -84,12 +84,14 @@ def read_run(
             missing[part] = f"there is no {Path(error.filename).name}" if error.filename else str(error)
         # A file of another version, or one that a hand has changed, may fail in any of these.
         except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-            missing[part] = f"it cannot be read: {type(error).__name__}: {error}"
+            missing[part] = f"{type(error).__name__}: {error}"
         return instead
 
     measured: list[Measured] = attempt("report", lambda: [read_measured(run, label)], [])
     if measured and not isinstance(items, str) and set(measured[0].reports) == {""}:
         measured = attempt("lengths", lambda: measure_other_lengths(run, label, measured[0], items), measured)
+    if not run.report_path.exists():
+        missing["report"] = f"there is no report.json; `fasthash evaluate --run {run.path}` writes it"
     starts: list[dict[str, Any]] = attempt("environment", run.environment, [])
     if not starts:
         missing.setdefault("environment", "there is no environment.json")
@@ -112,23 +114,28 @@ def read_run(
 
 def _config(run: Run) -> dict[str, Any]:
     try:
-        config = run.config()
-        if isinstance(config["method"], str) and isinstance(config["options"], dict):
-            return config
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        config: Any = run.config()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(_no_run(run.path)) from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"report: runs: expected JSON in {str(run.path / 'config.json')!r}, got {error}") from error
+    if not (
+        isinstance(config, dict) and isinstance(config.get("method"), str) and isinstance(config.get("options"), dict)
+    ):
         raise ValueError(
-            f"report: runs: expected a config.json that training wrote in {str(run.path)!r}, got one that cannot be "
-            f"read: {type(error).__name__}: {error}"
-        ) from error
-    inside = sorted(path.parent for path in run.path.glob("*/config.json")) if run.path.is_dir() else []
-    if inside:
-        cure = f"name the runs in it: fasthash report {' '.join(str(path) for path in inside)}"
-    else:
-        cure = "`fasthash train` makes one"
-    got = f"{str(run.path)!r}" if run.path.exists() else f"{str(run.path)!r}, which is not there"
-    raise ValueError(f"report: runs: expected a run folder, with its config.json, got {got}; {cure}")
+            f"report: runs: expected a config.json that training wrote, with method and options, in {str(run.path)!r}, "
+            "got another; `fasthash train` makes a run"
+        )
+    return config
+
+
+def _no_run(path: Path) -> str:
+    inside = sorted(file.parent for file in path.glob("*/config.json")) if path.is_dir() else []
+    cure = (
+        f"name the runs in it: fasthash report {' '.join(map(str, inside))}" if inside else "`fasthash train` makes one"
+    )
+    got = f"{str(path)!r}" if path.exists() else f"{str(path)!r}, which is not there"
+    return f"report: runs: expected a run folder, with its config.json, got {got}; {cure}"
 
 
 def _lines(run: Run) -> list[dict[str, Any]]:

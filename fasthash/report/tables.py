@@ -98,12 +98,11 @@ def options(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def differences(records: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
-    """Facts and options that two runs or more have, and in which runs differ, with the value of each run."""
+    """Facts and options in which runs that have them differ, with the value of each run."""
     described = [dict([*_compared(record), *options(record)]) for record in records]
     names = dict.fromkeys(name for found in described for name in found)
-    shared = [name for name in names if sum(name in found for found in described) > 1]
-    rows = [(name, [found.get(name, "\N{EN DASH}") for found in described]) for name in shared]
-    return [(name, values) for name, values in rows if len(set(values)) > 1]
+    differing = [name for name in names if len({found[name] for found in described if name in found}) > 1]
+    return [(name, [found.get(name, "\N{EN DASH}") for found in described]) for name in differing]
 
 
 def duration(seconds: float) -> str:
@@ -153,7 +152,7 @@ def _machine(record: RunRecord) -> Iterator[tuple[str, str]]:
             yield f"command{number}", " ".join([PurePath(command[0]).name, *command[1:]])
         gpus = ", ".join(str(gpu) for gpu in machine.get("gpus") or []) or "no GPU used"
         cores = f"{machine.get('cores')} cores, {gpus}"
-        work = f"{start.get('threads')} torch threads, {start.get('ranks')} processes"
+        work = f"torch threads {start.get('threads')}, processes {start.get('ranks')}"
         yield f"machine{number}", f"{machine.get('processor')}, {cores}; {work}; {machine.get('system')}"
         versions = start.get("versions") or {}
         yield f"versions{number}", ", ".join(f"{name} {version}" for name, version in versions.items())

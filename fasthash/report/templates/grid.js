@@ -38,7 +38,8 @@ for (const data of document.querySelectorAll("script.grid")) {
       item.title = opens ? `${label}: make it the query` : label;
       const mark = element("span", "mark", relevant ? "\u2713" : "\u2717");
       mark.setAttribute("aria-hidden", "true");
-      item.append(picture(row, label), mark, element("span", "caption", distance));
+      item.append(picture(row, label), mark);
+      item.append(element("span", "caption", titles[row]), element("span", "caption", `${distance} bits`));
       if (opens) {
         item.type = "button";
         item.addEventListener("click", () => move(place, [...path, row]));
