@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from method_cells import BASELINES, GROUPS, SUPERVISED, Group
+from method_cells import Group
 from tables import table
 
 NOT_RUN = "not run"
@@ -43,20 +43,23 @@ def gain(of: Mapping[int, float], over: Mapping[int, float]) -> str:
 
 
 def by_seed(rows: Sequence[Row], column: str, **wanted: object) -> dict[int, float]:
-    """A column of the rows that have these values, by seed; without those where it is empty."""
-    return {
-        int(row["seed"]): float(row[column])
-        for row in rows
-        if row[column] and all(row[name] == str(value) for name, value in wanted.items())
-    }
+    """A column of the rows that have these values, by seed: the mean over directions, without rows where it is empty.
+
+    Of runs of several lengths the row of the one that they were made for.
+    """
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if row[column] and not row["length"] and all(row[name] == str(value) for name, value in wanted.items()):
+            found.setdefault(int(row["seed"]), []).append(float(row[column]))
+    return {seed: float(np.mean(values)) for seed, values in found.items()}
 
 
 def scores(rows: Sequence[Row], group: Group, column: str, digits: int = 4) -> str:
     """One line a variant, one column a width."""
     lines = []
     for variant in group.variants:
-        found = [by_seed(rows, column, variant=variant, bits=width) for width in group.bits]
-        lines.append([variant, *(spread(list(values.values()), group.seeds, digits) for values in found)])
+        found = [by_seed(rows, column, variant=variant.name, bits=width) for width in group.bits]
+        lines.append([variant.name, *(spread(list(values.values()), group.seeds, digits) for values in found)])
     return table(["", *(f"{width} bits" for width in group.bits)], lines)
 
 
@@ -72,14 +75,13 @@ def gains(rows: Sequence[Row], variants: Sequence[str], baseline: str, bits: Seq
     return table(["", *(f"{width} bits" for width in bits)], lines)
 
 
-def tables(rows: Sequence[Row]) -> dict[str, str]:
-    """All tables, by name, of at most one row a cell."""
+def tables(groups: Sequence[Group], rows: Sequence[Row]) -> dict[str, str]:
+    """All tables, by name, of rows with the options of today."""
     made = {}
-    for group in GROUPS:
+    for group in groups:
         here = [row for row in rows if (row["data"], row["labels"]) == (group.data, str(group.labels))]
-        name = f"{group.data} {group.labels}"
-        others = [variant for variant in group.variants if variant not in (SUPERVISED, *BASELINES)]
-        made[name] = scores(here, group, "map")
-        made[f"{name} gains"] = gains(here, others, SUPERVISED, group.bits, "map")
-        made[f"{name} seconds"] = scores(here, group, "train_cpu_seconds", digits=0)
+        made[group.name] = scores(here, group, "map")
+        if group.baseline is not None:
+            made[f"{group.name} gains"] = gains(here, group.compared, group.baseline, group.bits, "map")
+        made[f"{group.name} seconds"] = scores(here, group, "train_cpu_seconds", digits=0)
     return made

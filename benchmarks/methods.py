@@ -2,14 +2,15 @@
 
     python benchmarks/methods.py [--only WORD ...] [--seeds 0 1 ...] [--list] [--no-runs] [--table DOCUMENT]
 
-Runs, one at a time and in the order of `method_cells.plan`, what has no row in benchmarks/results/methods.csv yet, and
-prints the tables. FASTHASH_DATA names the data, FASTHASH_VIEWS the folder that `views.py` wrote. Stopped at any moment,
-it goes on with the run that was under way. A row is known by its data, labels, variant, bits, seed and options: changed
-options are another run, and only rows with the options of today are in the tables. Options stand in the presets of
-`fasthash.methods`, which say how they were found; the test queries of these splits had no part in that.
+Runs, one at a time and in the order of the plans in `STUDIES`, what has no row in benchmarks/results/methods.csv yet,
+and prints the tables. FASTHASH_DATA names the data, FASTHASH_VIEWS the folder that `views.py` wrote. Stopped at any
+moment, it goes on with the run that was under way. A row is known by its data, labels, variant, bits, seed and options:
+changed options are another run, and only rows with the options of today are in the tables. Options stand in the presets
+of `fasthash.methods`, which say how they were found; the test queries of these splits had no part in that. A run of
+several code lengths has a row for each, one across modalities a row for each direction.
 
-Every row is made with the public names alone: a split by name, `training.fit` into a run folder, `training.load`, and
-`evaluation.evaluate` of its codes.
+Every row is made with the public names alone: a split by name, `training.fit` into a run folder, `training.load` and
+`evaluation.evaluate`, or `training.report_directions`.
 """
 
 from __future__ import annotations
@@ -19,39 +20,48 @@ import csv
 import dataclasses
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import method_across
+import method_low_bit
+import method_semi
+import method_unsupervised
 import torch
 from machine import card
-from method_cells import CIFAR10, STORED_VIEWS, Cell, load, plan
+from method_cells import Cell, Items
 from method_tables import NOT_RUN, tables
 from report import fill
 
-from fasthash import evaluation, training
+from fasthash import data, evaluation, training
 
+STUDIES = (method_semi, method_unsupervised, method_low_bit, method_across)
 RESULTS = Path(__file__).parent / "results" / "methods.csv"
 KEY = ("data", "labels", "variant", "bits", "seed")
+WHAT = ("length", "direction")  # of the codes, where it is not `bits`; of the search, where there are several
+RANKS = (100, 1000)
 SCORES = {"map": "mAP@all", "p100": "P@100", "p1000": "P@1000", "radius2": "precision within radius 2"}
 TIMES = ("train_seconds", "train_cpu_seconds", "encode_seconds")
 MACHINE = ("cpu", "threads", "scheduling", "commit", "date")
 VERSIONS = ("torch", "fasthash")
-COLUMNS = (*KEY, "digest", *SCORES, "steps", *TIMES, "split", *MACHINE, *VERSIONS, "options")
+COLUMNS = (*KEY, *WHAT, "digest", *SCORES, "steps", *TIMES, "split", *MACHINE, *VERSIONS, "options")
+GROUPS = tuple(chain.from_iterable(study.GROUPS for study in STUDIES))
 
 
-def key(cell: Cell) -> tuple[str, ...]:
-    """What a row is known by, beside its options."""
-    return (cell.data, str(cell.labels), cell.variant, str(cell.bits), str(cell.seed))
+def plan() -> Iterator[Cell]:
+    """All cells that can run here."""
+    return chain.from_iterable(study.plan() for study in STUDIES)
 
 
 def options(cell: Cell) -> dict[str, Any]:
-    """All options of a cell's method, those of its training that it changes, and the stored views."""
-    views = STORED_VIEWS[cell.labels] if cell.data == CIFAR10 else 0
-    return {**dataclasses.asdict(cell.method()), **cell.training(), "views": views}
+    """All options of a cell's method, those of its training that it changes, and of the reading of its items."""
+    return {**dataclasses.asdict(cell.method()), **cell.variant.training, **cell.group.reading}
 
 
 def digest(cell: Cell) -> str:
@@ -64,12 +74,12 @@ def is_of(row: dict[str, str], cell: Cell) -> bool:
 
     An option that a row does not name was at its default, or there was none yet: it must be at its default today.
     """
+    if tuple(row[name] for name in KEY) != cell.key():
+        return False
     method = cell.method()
     today, usual = (_flat(x) for x in (options(cell), dataclasses.asdict(type(method)(bits=method.bits))))
     then = _flat(json.loads(row["options"]))
-    return tuple(row[name] for name in KEY) == key(cell) and all(
-        then.get(name, usual.get(name)) == value for name, value in today.items()
-    )
+    return all(then.get(name, usual.get(name)) == value for name, value in today.items())
 
 
 def _flat(options: dict[str, Any], before: str = "") -> dict[str, Any]:
@@ -91,9 +101,9 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def find(rows: Sequence[dict[str, str]], cell: Cell) -> dict[str, str] | None:
-    """The latest row of a cell with the options that it has today; None = not run."""
-    return next((row for row in reversed(rows) if is_of(row, cell)), None)
+def find(rows: Sequence[dict[str, str]], cell: Cell) -> list[dict[str, str]]:
+    """The latest rows of a cell with the options that it has today, one a length and direction; none = not run."""
+    return list({tuple(row[name] for name in WHAT): row for row in rows if is_of(row, cell)}.values())
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
@@ -107,37 +117,59 @@ def append(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
-def run(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Train, encode and evaluate; the row. A run that goes on after a stop has no times."""
+def run(cell: Cell, folder: Path) -> Iterator[dict[str, Any]]:
+    """Train, encode and evaluate; the rows. A run that goes on after a stop has no times."""
     began_before = folder.exists()
-    items = load(cell.data, cell.labels, cell.seed)
+    items = cell.group.load(cell.seed)
     config = training.Config(
-        str(folder), seed=cell.seed, resume=True, accelerator="cpu", log_every=100, **cell.training()
+        str(folder), seed=cell.seed, resume=True, accelerator="cpu", log_every=100, **cell.variant.training
     )
     began, began_cpu = time.perf_counter(), time.process_time()
     trained = training.fit(cell.method(), items.training, config, progress=training.Silent())
-    after_training, after_cpu = time.perf_counter(), time.process_time()
-    hasher = training.load(trained)
-    codes = hasher.encode(items.source)
-    after_encoding = time.perf_counter()
-    labels = torch.from_numpy(items.labels)
-    queries, database = items.split.queries, items.split.database
-    report = evaluation.evaluate(
-        codes[queries], codes[database], labels[queries], labels[database], bits=cell.bits, k=(100, 1000)
-    )
+    spent = {TIMES[0]: time.perf_counter() - began, TIMES[1]: time.process_time() - began_cpu}
     machine, logged = card(), trained.metrics()
-    times = (after_training - began, after_cpu - began_cpu, after_encoding - after_training)
-    return {
-        **dict(zip(KEY, key(cell), strict=True)),
-        "digest": digest(cell),
-        **{column: f"{float(report[name]):.5f}" for column, name in SCORES.items()},
-        "steps": logged[-1]["steps"] if logged else 0,
-        **{name: "" if began_before else f"{value:.1f}" for name, value in zip(TIMES, times, strict=True)},
-        "split": items.split.digest,
-        **{name: machine[name] for name in MACHINE},
-        **{name: machine["versions"][name] for name in VERSIONS},
-        "options": json.dumps(options(cell), sort_keys=True),
-    }
+    for encoded in cell.encodes():
+        for what, report, seconds in measure(encoded, trained, items):
+            times = spent | {TIMES[2]: seconds}
+            yield {
+                **dict(zip(KEY, encoded.key(), strict=True)),
+                **dict(zip(WHAT, what, strict=True)),
+                "digest": digest(encoded),
+                **{column: f"{float(report[name]):.5f}" for column, name in SCORES.items()},
+                "steps": logged[-1]["steps"] if logged else 0,
+                **{name: "" if began_before or math.isnan(t) else f"{t:.1f}" for name, t in times.items()},
+                "split": items.split.digest,
+                **{name: machine[name] for name in MACHINE},
+                **{name: machine["versions"][name] for name in VERSIONS},
+                "options": json.dumps(options(encoded), sort_keys=True),
+            }
+
+
+Measured = tuple[tuple[str, str], evaluation.RetrievalReport, float]
+
+
+def measure(cell: Cell, trained: training.Run, items: Items) -> Iterator[Measured]:
+    """Reports of a run by length and direction, with the seconds that its codes took; NaN across modalities.
+
+    Database items whose codes training found are represented by these (ADSH, MAH).
+    """
+    queries, database = items.split.queries, items.split.database
+    sides = items.source.select(queries), items.source.select(database)
+    labels = items.labels[queries], items.labels[database]
+    # Another way of encoding is the method's; the run's own may be by the mean weights of its training.
+    method = None if cell.variant.of is None else cell.method()
+    if isinstance(items.source, data.Modalities):
+        named = dict(zip(("queries", "database", "query_labels", "database_labels"), (*sides, *labels), strict=True))
+        reports = training.report_directions(trained, **named, method=method, k=RANKS)
+        yield from ((("", direction), reports[direction], math.nan) for direction in reports)
+        return
+    hasher = training.load(trained, method=method)
+    for length in hasher.lengths:
+        began = time.perf_counter()
+        codes = hasher.encode(sides[0], length=length), hasher.encode_database(sides[1], database, length=length)
+        seconds = time.perf_counter() - began
+        report = evaluation.evaluate(*codes, *map(torch.from_numpy, labels), bits=length, k=RANKS)
+        yield ("" if length == cell.bits else str(length), ""), report, seconds
 
 
 def main() -> None:
@@ -158,17 +190,21 @@ def main() -> None:
     if not arguments.no_runs:
         rows = read(arguments.csv)
         for cell in cells:
-            done = find(rows, cell) is not None
+            done = bool(find(rows, cell))
             if done or arguments.list:
                 print(f"{cell}: {'done' if done else NOT_RUN}")
                 continue
-            folder = arguments.runs / "-".join((*key(cell), digest(cell)))
-            row = run(cell, folder)
-            append(arguments.csv, row)
+            trained = cell.runs()
+            folder = arguments.runs / "-".join((*trained.key(), digest(trained)))
+            found = list(run(trained, folder))
+            for row in found:
+                append(arguments.csv, row)
+                print(" ".join(row[name] for name in (*KEY, *WHAT) if row[name]) + f": mAP {row['map']}")
             shutil.rmtree(folder)
-            print(f"{cell}: mAP {row['map']}, {row['train_seconds'] or '?'} s", flush=True)
+            print(f"  {found[0]['train_seconds'] or '?'} s", flush=True)
+            rows = read(arguments.csv)
     rows = read(arguments.csv)
-    made = tables([row for row in (find(rows, cell) for cell in plan()) if row is not None])
+    made = tables(GROUPS, list(chain.from_iterable(find(rows, cell) for cell in plan())))
     if arguments.table:
         print(f"{arguments.table}: {', '.join(fill(arguments.table, made)) or 'no tables'}")
     elif not arguments.list:

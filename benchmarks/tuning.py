@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from method_cells import CIFAR10, SEEDS, read
+from method_semi import CIFAR10, SEEDS, read
 
 from fasthash import data, evaluation, methods, training
 

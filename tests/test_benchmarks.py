@@ -220,15 +220,14 @@ def test_the_document_shows_the_kept_results(tmp_path: Path) -> None:
 def test_results_of_methods_show_differences_by_seed_and_never_guess(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from method_cells import CIFAR10, Cell
+from method_semi import FEW
 import json
-from methods import COLUMNS, KEY, append, key, options, read
+from methods import COLUMNS, KEY, append, options, read
 scores = {{"dpsh": (0.50, 0.60), "ssdh": (0.52, 0.64)}}
 path = Path({str(tmp_path / "methods.csv")!r})
 for variant, values in scores.items():
-    for seed, value in enumerate(values):
-        cell = Cell(CIFAR10, 500, variant, 12, seed)
-        row = dict.fromkeys(COLUMNS, "") | {{"map": value, "train_cpu_seconds": 1}} | dict(zip(KEY, key(cell)))
+    for cell, value in zip(FEW.cells([variant], [12]), values):
+        row = dict.fromkeys(COLUMNS, "") | {{"map": value, "train_cpu_seconds": 1}} | dict(zip(KEY, cell.key()))
         named = options(cell)
         append(path, row | {{"options": json.dumps(named)}})
         # Other options make another run, which is in no mean; so does an option that is at its default today.

@@ -30,7 +30,8 @@ class ItemOptions:
         key: of features: key of the items in the file.
         labels: of features: key of the labels in the file, or FILE or FILE:KEY.
         views: of features: keys or files of further views of the items.
-        modalities: of features: keys of the items in each modality, for a method across them; in place of key.
+        modalities: of features: keys of the items in each modality, for a method across them; in place of key. An item
+            whose row there is NaN as a whole lacks that modality.
         scale: of features: factor of uint8 values; default 1 / 255.
         offset: of features: added after it.
         channels_last: of features: items are images (height, width, channels).
@@ -218,21 +219,26 @@ def check_data(where: str, run: training.Run, data: TrainingSet) -> None:
 def report_on(run: training.Run, dataset: Dataset, split: Split, **options: Any) -> RetrievalReport | DirectionReports:
     """The report on the split's queries, encoded on a GPU where there is one, and kept in the run folder.
 
-    Of a network of several modalities one for each direction.
+    Items of the database without a class id are left out: whether they are answers is not known. Of a network of
+    several modalities one for each direction.
     """
-    print(f"encoding {len(split.queries):,} queries and {len(split.database):,} items", file=sys.stderr, flush=True)
+    labels = dataset.labels[split.database]
+    database = split.database[labels >= 0] if labels.ndim == 1 else split.database
+    unknown = len(split.database) - len(database)
+    left_out = f" ({unknown:,} without a label are left out)" if unknown else ""
+    print(f"encoding {len(split.queries):,} queries and {len(database):,} items{left_out}", file=sys.stderr, flush=True)
     sides: dict[str, Any] = {
         "queries": dataset.source.select(split.queries),
-        "database": dataset.source.select(split.database),
+        "database": dataset.source.select(database),
         "query_labels": dataset.labels[split.queries],
-        "database_labels": dataset.labels[split.database],
+        "database_labels": dataset.labels[database],
         "device": run.accelerator(),
     }
     if training.load(run).modalities:
         if (length := options.pop("length", None)) is not None:
             raise ValueError(f"evaluate: --length: expected none for a run of several modalities, got {length}")
         return training.report_directions(run, **sides, **options)
-    return training.report_run(run, database_rows=split.database, **sides, **options)
+    return training.report_run(run, database_rows=database, **sides, **options)
 
 
 def _usual(dataset: Dataset) -> str | None:

@@ -15,10 +15,11 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 
 
 def read_image_folder(root: File) -> tuple[list[Path], NDArray[np.int64], tuple[str, ...]]:
-    """Images below the sub-folders of `root`, in the order of their names.
+    """Images below the sub-folders of `root`, one a class, by name; then those of `root` itself, without a label.
 
     Returns:
-        paths, class ids (n,), and the classes: names of the sub-folders, sorted. Hidden files and folders are left out.
+        paths, class ids (n,) with -1 = no label, and the classes: names of the sub-folders, sorted. Hidden files and
+        folders are left out.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -32,12 +33,15 @@ def read_image_folder(root: File) -> tuple[list[Path], NDArray[np.int64], tuple[
     paths, labels = [], []
     for number, name in enumerate(classes):
         folder = Path(root, name)
-        found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+        found = [path for path in folder.rglob("*") if _is_image(path)]
         shown = sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
         if not shown:
             raise ValueError(f"read_image_folder: root: expected images in each sub-folder, got none in {name!r}")
         paths += shown
         labels += [number] * len(shown)
+    others = sorted(path for path in Path(root).iterdir() if _is_image(path) and path.name[0] != ".")
+    paths += others
+    labels += [-1] * len(others)
     return paths, np.array(labels, np.int64), tuple(classes)
 
 
@@ -85,3 +89,7 @@ def _are_labels(values: list[str]) -> bool:
     if len(values) == 1:
         return values[0].isascii() and values[0].isdecimal()
     return set(values) <= {"0", "1"}
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()

@@ -170,6 +170,7 @@ def test_items_in_several_modalities(refused, tmp_path):
     generator = np.random.default_rng(0)
     labels = np.arange(150) % 3
     image, text = (generator.standard_normal((3, n))[labels] + generator.standard_normal((150, n)) for n in (12, 8))
+    text[::5] = np.nan  # items without a text
     np.savez(tmp_path / "pairs.npz", image=image, text=text, labels=labels)
     items = ("--data", "features", "--root", "pairs.npz", "--items.modalities", "image", "text", "--standardise")
     options = ("--labels", "30", "--validation", "9", "--bits", "8", "--network.hidden", "16", "--epochs", "2")
@@ -179,6 +180,7 @@ def test_items_in_several_modalities(refused, tmp_path):
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert list(report) == ["image->text", "text->image"]
     assert "image->text" in result.stdout
+    assert report["image->text"]["items"] < report["text->image"]["items"]
     again = run("evaluate", "--run", "run", folder=tmp_path)
     assert again.returncode == 0, again.stderr
     assert all(line in result.stdout for line in again.stdout.splitlines())
@@ -235,7 +237,7 @@ def test_a_stopped_run_goes_on(trained):
         ([], 2, "usage: fasthash train METHOD"),
         (["--bits", "48"], 2, "expected one of METHOD, --config FILE and --resume RUN"),
         (["pts3h", "--config", "x.yaml"], 2, "expected one of METHOD, --config FILE and --resume RUN"),
-        (["pts3"], 1, "fasthash: create: name must be one of "),
+        (["pts3"], 2, "expected a METHOD, one of adsh, "),
         (["pts3h", "--nonsense", "1"], 2, "nonsense"),
         (["--resume", "somewhere", "--epochs", "3"], 2, "--resume: expected no option but --no-report beside it"),
         (["pts3h", "--near", "2"], 1, "fasthash: PTS3H: near must lie in"),
@@ -436,3 +438,17 @@ def test_how_many_queries_are_drawn(refused, tmp_path):
     code, said = refused("train", "dpsh", "--data", "features", "--root", "x.npz", "--labels", "6", "--queries", "0")
     assert code == 1
     assert "train: --queries: expected at least 1, got 0" in said
+
+
+def test_items_without_a_label_are_trained_on_and_not_reported_on(tmp_path):
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    x = (labels[:, None] * 2 - 1 + generator.standard_normal((60, 4))).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", features=x, labels=np.where(np.arange(60) < 40, labels, -1))
+    options = ("--data", "features", "--root", "mine.npz", "--labels", "10", "--queries", "10")
+    result = run("train", "pts3h", *options, "--bits", "8", "--epochs", "1", "--out", "run", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "10 queries and 30 items (20 without a label are left out)" in result.stderr
+    found = training.Run(tmp_path / "run")
+    assert len(found.codes("database")[0]) == 30
+    assert (found.config()["items"]["labelled"], found.config()["items"]["unlabelled"]) == (10, 40)

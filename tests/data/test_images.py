@@ -6,7 +6,15 @@ import pytest
 import torch
 from PIL import Image
 
-from fasthash.data import ImageFiles, StoredViews, TrainingSet, open_dataset, read_image_folder, read_image_lists
+from fasthash.data import (
+    ImageFiles,
+    StoredViews,
+    TrainingSet,
+    draw_split,
+    open_dataset,
+    read_image_folder,
+    read_image_lists,
+)
 from fasthash.data.sources.images import fitted
 from fasthash.data.sources.torchvision import TorchvisionImages
 
@@ -162,6 +170,18 @@ def test_folders_of_classes(folder):
     found = open_dataset("folder", folder, size=8)
     assert (found.source.shape, found.labels.tolist(), found.classes) == ((3, 8, 8), [0, 0, 1, 1], classes)
     assert torch.equal(found.source.take(torch.tensor([3])), ImageFiles(paths[3:], size=8).take(torch.tensor([0])))
+
+
+def test_images_beside_the_classes_have_no_label(folder):
+    for name in ("b.png", "a.PNG", ".hidden.png"):
+        (folder / name).write_bytes((folder / "ant" / "1.png").read_bytes())
+    (folder / "notes.txt").write_text("no image")
+    paths, labels, classes = read_image_folder(folder)
+    assert [path.name for path in paths[4:]] == ["a.PNG", "b.png"]
+    assert (labels.tolist(), classes) == ([0, 0, 1, 1, -1, -1], ("ant", "zebra"))
+    split = draw_split(labels, queries=2, labelled=2)
+    assert split.unlabelled.tolist() == [4, 5]
+    assert open_dataset("folder", folder, size=8).source.paths == tuple(map(str, paths))
 
 
 def test_lists(folder, tmp_path):

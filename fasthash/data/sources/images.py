@@ -33,6 +33,9 @@ class ImageFiles(Source):
             `crop` to 1, scaled to `size`; 0 = there are no random views.
         workers: threads that decode a batch; 0 = the caller's.
 
+    Attributes:
+        paths: of the files, as texts.
+
     Raises:
         ImportError: Pillow is missing.
         ValueError: no positive size, channels neither 1 nor 3, crop outside [0, 1], or negative workers.
@@ -69,14 +72,14 @@ class ImageFiles(Source):
             raise ValueError(f"ImageFiles: crop: expected a share from 0 to 1, got {crop}")
         if workers < 0:
             raise ValueError(f"ImageFiles: workers: expected a number >= 0, got {workers}")
-        self._paths = [os.fspath(path) for path in paths]
+        self.paths = tuple(os.fspath(path) for path in paths)
         self._crop, self._workers = crop, workers
         self._pool: ThreadPoolExecutor | None = None
         self.shape = (channels, height, width)
         self.random = crop > 0
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self.paths)
 
     def take(self, index: Tensor, *, view: int | Tensor = 0, seeds: Tensor | None = None) -> Tensor:
         """See `Source.take`.
@@ -94,7 +97,7 @@ class ImageFiles(Source):
     def _read(self, number: int, seed: int | None) -> NDArray[np.uint8]:
         from PIL import Image
 
-        path = self._paths[number]
+        path = self.paths[number]
         try:
             with Image.open(path) as image:
                 return fitted(image, self.shape, self._crop, seed)
@@ -104,7 +107,7 @@ class ImageFiles(Source):
     def digest(self, *, full: bool = False) -> str:
         """See `ImageFiles`."""
         state = hashlib.blake2b(repr((self.shape, self._crop)).encode(), digest_size=16)
-        for path in self._paths:
+        for path in self.paths:
             found = os.stat(path)
             if full:
                 state.update(f"{found.st_size}\n".encode())
