@@ -174,7 +174,7 @@ def audit(
     run(files, bits, (query_features, database_features), k, json)
 
 
-def report(runs: Runs, out: str | None = None) -> None:
+def report(runs: Runs = (), out: str | None = None) -> None:
     """Write one HTML page of runs: metrics, curves, history, codes, retrieval grids, side by side.
 
     Example: fasthash report runs/first
