@@ -6,7 +6,7 @@
     python benchmarks/gpu.py --ops hamming_range --codes 10000000 --peers          # no peers
     python benchmarks/gpu.py --table                                   # tables of the last run, as Markdown
 
-Cells run in order of importance (gpu_cells.py) until the budget is spent. Sizes that are given take the place of a
+Cells run in order of importance (on_gpu/cells.py) until the budget is spent. Sizes that are given take the place of a
 cell's own. Results are compared before anything is timed: with the CPU, between the paths of fasthash, with the peers.
 Writes gpu.json and gpu.png into the folder of results.
 """
@@ -20,18 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import gpu_ceilings
-import gpu_loops
-import gpu_report
 import torch
 from ceilings import Unavailable
 from cells import Sizes
-from gpu_cells import GROUPS, cells, searches
-from gpu_contestants import OPS
-from gpu_machine import Clocks, gpu_card
-from gpu_paths import chosen_path
-from gpu_roofline import Bound, best_bound, bound
-from gpu_running import PATIENCE, Device, Runner
-from gpu_timing import device_seconds, host_seconds
+from on_gpu import loops, report
+from on_gpu.cells import GROUPS, cells, searches
+from on_gpu.contestants import OPS
+from on_gpu.machine import Clocks, gpu_card
+from on_gpu.paths import chosen_path
+from on_gpu.roofline import Bound, best_bound, bound
+from on_gpu.running import PATIENCE, Device, Runner
+from on_gpu.timing import device_seconds, host_seconds
 from report import label
 from running import Budget
 
@@ -83,7 +82,7 @@ def run(options: argparse.Namespace, results: dict[str, Any], runner: Runner) ->
         row["bounds"] = {"best": _kept(best_bound(cell, ceilings))}
         row["bounds"] |= {path: _kept(bound(cell, ceilings, path)) for path in paths}
         results["rows"].append(row)
-        print(gpu_report.progress(row), flush=True)
+        print(report.progress(row), flush=True)
 
 
 def _kept(found: Bound) -> dict[str, Any]:
@@ -110,7 +109,7 @@ def measure(options: argparse.Namespace, results: dict[str, Any]) -> None:
     machine["command"] = " ".join(sys.argv[1:])
     library = None
     try:
-        library = gpu_loops.build(tuple(machine["capability"]))
+        library = loops.build(tuple(machine["capability"]))
     except Unavailable as reason:
         print(f"only the bandwidth among the ceilings, and no naive kernel: {reason}")
     with Clocks() as clocks:
@@ -124,7 +123,7 @@ def measure(options: argparse.Namespace, results: dict[str, Any]) -> None:
 
 def show(results: dict[str, Any]) -> str:
     """All tables, and what was not run."""
-    parts = [f"{name}\n\n{text}" for name, text in gpu_report.tables(results).items()]
+    parts = [f"{name}\n\n{text}" for name, text in report.tables(results).items()]
     parts.append(NOTE)
     return "\n\n".join([*parts, *results["not_run"]])
 
@@ -146,10 +145,10 @@ def main() -> None:
         if "ceilings" in results.get("machine", {}):
             results["machine"].setdefault("clocks", {})
             save(results, path)  # what was measured before an error or an interrupt
-    if reason := gpu_report.why_not(results):
+    if reason := report.why_not(results):
         print(f"no picture: {reason}")
     else:
-        gpu_report.draw(results, options.results / "gpu.png")
+        report.draw(results, options.results / "gpu.png")
     print("\n" + show(results))
     print(f"written to {options.results}")
     if results["wrong"]:

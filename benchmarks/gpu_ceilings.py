@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from ceilings import Unavailable
-from gpu_loops import (
+from on_gpu.loops import (
     BINS,
     CHAINS,
     GROUPED,
@@ -33,7 +33,7 @@ from gpu_loops import (
     misses,
     seeds_of,
 )
-from gpu_timing import Call, DeviceSeconds, Timing, device_seconds
+from on_gpu.timing import Call, DeviceSeconds, Timing, device_seconds
 from tables import table
 from timing import summary
 

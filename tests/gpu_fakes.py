@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import gpu_loops
 from cells import Cell
-from gpu_running import Device
-from gpu_timing import Timing
+from on_gpu import loops
+from on_gpu.running import Device
+from on_gpu.timing import Timing
 
 # One of each a second, but two of some, so that arithmetic shows.
 CEILINGS = {
     "rates": {
         name: {"per_second": 2.0 if name == "popcount" else 1.0, "quartiles": [1, 1], "clock": 1, "per_clock_and_sm": 1}
-        for name in gpu_loops.loop_names((9, 0))
+        for name in loops.loop_names((9, 0))
     },
     "bytes_per_second": {
         name: {"per_second": rate, "quartiles": [rate, rate]}

@@ -22,6 +22,6 @@ def emulated() -> Any:
     """ceilings.cu, compiled for the CPU."""
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         pytest.skip("no C++ compiler for the loops of ceilings.cu")
-    import gpu_loops
+    from on_gpu import loops
 
-    return gpu_loops.build_emulated()
+    return loops.build_emulated()

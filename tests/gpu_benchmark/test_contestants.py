@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import gpu
 import pytest
 import torch
-from gpu_cells import GROUPS, cells, copies, inputs
-from gpu_contestants import OPS, contestants
 from gpu_fakes import cell_of
-from gpu_loops import Library
-from gpu_paths import chosen_path
-from gpu_running import against_cpu, check, checked_rows
+from on_gpu.cells import GROUPS, cells, copies, inputs
+from on_gpu.contestants import OPS, contestants
+from on_gpu.loops import Library
+from on_gpu.paths import chosen_path
+from on_gpu.running import against_cpu, check, checked_rows
 
 import fasthash
 
@@ -79,16 +79,16 @@ def test_a_wrong_result_is_refused(op: str) -> None:
 
 def test_rows_that_meet_the_cpu_are_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
     for rows, expected in ((1, [36]), (2, [0, 36]), (4, [0, 12, 24, 36]), (37, [*range(37)]), (99, [*range(37)])):
-        monkeypatch.setattr("gpu_running.CPU_BIT_PAIRS", rows * 501 * 64)
+        monkeypatch.setattr("on_gpu.running.CPU_BIT_PAIRS", rows * 501 * 64)
         assert checked_rows(cell_of("hamming_topk")).tolist() == expected
-    monkeypatch.setattr("gpu_running.CPU_ROWS", 3)
+    monkeypatch.setattr("on_gpu.running.CPU_ROWS", 3)
     assert checked_rows(cell_of("unpack")).tolist() == [0, 250, 500]
 
 
 @pytest.mark.parametrize("op", OPS)
 def test_a_wrong_last_row_is_refused(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpu_running.CPU_BIT_PAIRS", 4 * 501 * 64)
-    monkeypatch.setattr("gpu_running.CPU_ROWS", 4)
+    monkeypatch.setattr("on_gpu.running.CPU_BIT_PAIRS", 4 * 501 * 64)
+    monkeypatch.setattr("on_gpu.running.CPU_ROWS", 4)
     cell = cell_of(op, data="float32" if op == "pack" else "random")
     (arrays,) = inputs(cell, "cpu")
     right = OPS[op](cell, arrays)

@@ -8,18 +8,17 @@ from types import ModuleType
 from typing import Any
 
 import gpu
-import gpu_report
-import gpu_torch
 import pytest
 import torch
 from emulated_ops import emulated_kernels, load_emulated
-from gpu_cells import EXCLUDED, MASKED, cells, inputs
-from gpu_contestants import _of_torch, contestants
 from gpu_fakes import CEILINGS, MACHINE, Cpu, cell_of
-from gpu_paths import FLAGS, answered
-from gpu_roofline import bound
-from gpu_running import Runner, check
-from gpu_timing import Timing
+from on_gpu import report, with_torch
+from on_gpu.cells import EXCLUDED, MASKED, cells, inputs
+from on_gpu.contestants import _of_torch, contestants
+from on_gpu.paths import FLAGS, answered
+from on_gpu.roofline import bound
+from on_gpu.running import Runner, check
+from on_gpu.timing import Timing
 from running import Budget
 
 import fasthash
@@ -51,12 +50,12 @@ def test_data_are_what_they_are_called() -> None:
 def test_every_such_cell_gives_equal_results_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     options = gpu.parse(["--groups", "data", "--codes", "500", "--queries", "1", "40", "--bits", "72", "--k", "10"])
     results: dict[str, Any] = {"rows": [], "machine": {**MACHINE, "ceilings": CEILINGS}}
-    monkeypatch.setattr("gpu_running.answered", lambda cell, x, path: 0.98765)
+    monkeypatch.setattr("on_gpu.running.answered", lambda cell, x, path: 0.98765)
     gpu.run(options, results, Runner(Cpu(), Budget(5), 1, ["torch"], None))
     assert results["wrong"] == []
     assert {row["data"] for row in results["rows"]} == set(DATA[1:])
     assert all("median" in row["contestants"]["torch int8"] for row in results["rows"])
-    assert gpu_report.tables(results)["top-k"].count("one scan 98.765%") == 10
+    assert report.tables(results)["top-k"].count("one scan 98.765%") == 10
     by_default = cells(gpu.parse([]).groups, (), gpu._sizes(gpu.parse([])))
     assert {cell.data for cell in by_default if cell.op == "hamming_topk"} == set(DATA)
 
@@ -138,7 +137,7 @@ def test_the_faster_blocks_are_taken_where_memory_allows(
     arrays = inputs(cell, "cpu")
     reference = fasthash.hamming_topk(*arrays[0], cell.k)
     most = 4 * 2 * cell.codes  # four queries
-    peer = _of_torch("torch fp16", gpu_torch.top_k, replace(gpu_torch.FP16, most=most))
+    peer = _of_torch("torch fp16", with_torch.top_k, replace(with_torch.FP16, most=most))
     assert peer.larger is not None
     own = [peer.start(cell, arrays[0])]
     device = Cpu()
@@ -152,6 +151,6 @@ def test_the_faster_blocks_are_taken_where_memory_allows(
     check(cell, arrays[0], reference, found[0](), peer)
     monkeypatch.setattr(device, "free", lambda: 0)
     assert runner._faster(peer, peer.larger, cell, arrays, reference, own) == (own, most)
-    whole = _of_torch("torch fp16", gpu_torch.top_k)  # blocks of all queries either way
+    whole = _of_torch("torch fp16", with_torch.top_k)  # blocks of all queries either way
     assert whole.larger is not None
-    assert runner._faster(whole, whole.larger, cell, arrays, reference, own) == (own, gpu_torch.MOST_MATRIX)
+    assert runner._faster(whole, whole.larger, cell, arrays, reference, own) == (own, with_torch.MOST_MATRIX)

@@ -8,14 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gpu_ceilings
-import gpu_loops
 import numpy as np
 import pytest
-import sass
 import torch
-from gpu_cells import inputs
 from gpu_fakes import cell_of, one_second
-from gpu_loops import Library
+from on_gpu import loops, sass
+from on_gpu.cells import inputs
+from on_gpu.loops import Library
 
 import fasthash
 
@@ -23,7 +22,7 @@ needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is no
 needs_disassembler = pytest.mark.skipif(sass.cuobjdump() is None, reason="cuobjdump and nvdisasm are not installed")
 
 
-@pytest.mark.parametrize("name", gpu_loops.loop_names((8, 0)))
+@pytest.mark.parametrize("name", loops.loop_names((8, 0)))
 def test_loops_compute_what_numpy_computes(emulated: Library, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_ceilings, "TRIAL", 1)
     monkeypatch.setattr(gpu_ceilings, "REPEATS", 1)
@@ -33,7 +32,7 @@ def test_loops_compute_what_numpy_computes(emulated: Library, name: str, monkeyp
 
 
 def test_a_loop_with_another_result_is_no_ceiling(emulated: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(gpu_loops.STEPS, "popcount", gpu_loops.STEPS["pair"])
+    monkeypatch.setitem(loops.STEPS, "popcount", loops.STEPS["pair"])
     with pytest.raises(AssertionError, match="popcount: a block's result"):
         gpu_ceilings.measure_loop(emulated, "popcount", 2, "cpu", one_second)
 
@@ -56,13 +55,13 @@ def test_all_that_is_measured(emulated: Library, with_nvcc: bool, monkeypatch: p
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
     monkeypatch.setattr(gpu_ceilings, "TRIAL", 1)
     monkeypatch.setattr(gpu_ceilings, "REPEATS", 2)
-    monkeypatch.setitem(gpu_loops.STEPS, "logic", gpu_loops.STEPS["add"])
+    monkeypatch.setitem(loops.STEPS, "logic", loops.STEPS["add"])
     measured = gpu_ceilings.measure(emulated if with_nvcc else None, "cpu", one_second)
     text = gpu_ceilings.show(measured)
     assert set(measured["bytes_per_second"]) == {"copy", "write"} | ({"read"} if with_nvcc else set())
     assert "| copy " in text
     if with_nvcc:
-        assert set(measured["rates"]) == set(gpu_loops.loop_names((7, 5))) - {"logic"}
+        assert set(measured["rates"]) == set(loops.loop_names((7, 5))) - {"logic"}
         assert "No ceiling: logic: a block's result" in text
         assert measured["launch_seconds"]["median"] == 1
     else:
@@ -86,7 +85,7 @@ def test_products_of_fragments_are_products_of_matrices(depth: int) -> None:
     for register in range(depth // 64):
         seeds[register] = 1 << (lanes // 4 + 8 * (register % 2))  # row l / 4, or 8 further on
     seeds[4:] = np.random.default_rng(0).integers(0, 1 << 32, (16, 256), dtype=np.uint32)
-    c = gpu_loops._products(seeds, depth)
+    c = loops._products(seeds, depth)
     words = seeds[4:].reshape(8, 2, 8, 8, 4)[:, : depth // 128]  # chain, register, warp, column, word
     bits = (words[..., None] >> np.arange(16)) & 1
     counts = bits.sum(axis=(1, 4))  # chain, warp, column, row
@@ -96,15 +95,15 @@ def test_products_of_fragments_are_products_of_matrices(depth: int) -> None:
         assert c[4 * chain + register, thread] == counts[chain, thread // 32, column, row]
 
 
-@pytest.mark.parametrize(("name", "columns"), gpu_loops.GROUPED.items())
+@pytest.mark.parametrize(("name", "columns"), loops.GROUPED.items())
 def test_products_of_a_warpgroup_are_those_of_its_warps(name: str, columns: int) -> None:
     """With one number everywhere in b, the layout of b does not matter, nor the column."""
-    seeds = gpu_loops.seeds_of(name)
-    found = gpu_loops._group_products(seeds, columns)
+    seeds = loops.seeds_of(name)
+    found = loops._group_products(seeds, columns)
     seeds[4:] = seeds[4, 0]
-    assert found.shape == (columns // 2, gpu_loops.THREADS)  # a warp has 16 rows, of 4 numbers a thread for 8 columns
-    np.testing.assert_array_equal(found, np.tile(gpu_loops._products(seeds, 256), (columns // 64, 1)))
-    assert gpu_loops.expected(name, seeds, 2).size == found.size
+    assert found.shape == (columns // 2, loops.THREADS)  # a warp has 16 rows, of 4 numbers a thread for 8 columns
+    np.testing.assert_array_equal(found, np.tile(loops._products(seeds, 256), (columns // 64, 1)))
+    assert loops.expected(name, seeds, 2).size == found.size
 
 
 @needs_nvcc
@@ -112,18 +111,18 @@ def test_products_of_a_warpgroup_are_those_of_its_warps(name: str, columns: int)
 @pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
 def test_loops_are_the_instructions_that_they_are_called(capability: tuple[int, int], tmp_path: Path) -> None:
     cubin = tmp_path / "ceilings.cubin"
-    includes = [f"-I{gpu_loops.SOURCES / name}" for name in ("include", "cuda")]
-    command = ["nvcc", *gpu_loops.nvcc_options(capability), "-cubin", *includes]
-    subprocess.run([*command, str(gpu_loops.HERE / "ceilings.cu"), "-o", str(cubin)], check=True)
-    loops = {name: found for name, found in gpu_loops.inner_loops(cubin).items() if found}
-    assert set(loops) == {gpu_loops.loop_of(name) for name in gpu_loops.loop_names(capability)}
-    for name, found in loops.items():
-        assert not gpu_loops.misses(name, found), name
+    includes = [f"-I{loops.SOURCES / name}" for name in ("include", "cuda")]
+    command = ["nvcc", *loops.nvcc_options(capability), "-cubin", *includes]
+    subprocess.run([*command, str(loops.HERE / "ceilings.cu"), "-o", str(cubin)], check=True)
+    compiled = {name: found for name, found in loops.inner_loops(cubin).items() if found}
+    assert set(compiled) == {loops.loop_of(name) for name in loops.loop_names(capability)}
+    for name, found in compiled.items():
+        assert not loops.misses(name, found), name
         assert not {"LDG", "STG", "LDL", "STL", "LDS"} & set(found), f"{name} touches memory: {found}"
     # What else is in a loop of popcounts takes a quarter of their time at most: those rates are four times as high.
     for name in ("popcount", "pair"):
-        assert loops[name]["POPC"] == 64
-        assert loops[name].total() <= 4 * 64
+        assert compiled[name]["POPC"] == 64
+        assert compiled[name].total() <= 4 * 64
 
 
 def test_loops_of_machine_code() -> None:

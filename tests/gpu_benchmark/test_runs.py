@@ -14,17 +14,16 @@ from typing import Any
 
 import gpu
 import gpu_ceilings
-import gpu_loops
-import gpu_report
 import pytest
 import torch
 from ceilings import Unavailable
-from gpu_contestants import OPS
 from gpu_fakes import CEILINGS, MACHINE, Cpu, cell_of, one_second
-from gpu_machine import Clocks, gpu_card, summarised
-from gpu_roofline import best_bound, bound
-from gpu_running import Runner
-from gpu_timing import MOST_LAUNCHES, Timing, device_seconds, take_turns
+from on_gpu import report
+from on_gpu.contestants import OPS
+from on_gpu.machine import Clocks, gpu_card, summarised
+from on_gpu.roofline import best_bound, bound
+from on_gpu.running import Runner
+from on_gpu.timing import MOST_LAUNCHES, Timing, device_seconds, take_turns
 from running import Budget
 
 import fasthash
@@ -158,7 +157,7 @@ def _row(bits: int, queries: int, codes: int, **seconds: float) -> dict[str, Any
 def test_verdicts() -> None:
     def found(*rows: dict[str, Any]) -> list[bool]:
         results = {"rows": list(rows), "machine": {"ceilings": CEILINGS}}
-        return [verdict.holds for verdict in gpu_report.verdicts(results)]
+        return [verdict.holds for verdict in report.verdicts(results)]
 
     popcounts = 256 * 1000 * 2 / 2  # seconds of 256 x 1000 pairs of 64 bits
     assert found(_row(64, 256, 1000, popcount=popcounts / 0.71)) == [True]
@@ -185,7 +184,7 @@ def cpu_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_compiler(capability: tuple[int, int]) -> None:
         raise Unavailable("nvcc is not installed")
 
-    monkeypatch.setattr(gpu_loops, "build", no_compiler)
+    monkeypatch.setattr("on_gpu.loops.build", no_compiler)
 
 
 @pytest.mark.usefixtures("cpu_for_a_gpu")
@@ -202,7 +201,7 @@ def test_a_run_from_end_to_end(
     for row in results["rows"]:
         own = row["contestants"]["fasthash"]
         assert len(own["seconds"]) == 3
-        assert gpu_report.share(row, "fasthash") == 1000 * row["bounds"]["best"]["least"]
+        assert report.share(row, "fasthash") == 1000 * row["bounds"]["best"]["least"]
         cold = row["queries"] == 4 and row["op"] not in ("pack", "unpack", "rescore")
         assert row["databases"] == ((16 if row["bits"] == 64 else 4) if cold else 1)
         assert ("fasthash, in cache" in row["contestants"]) == (row["databases"] > 1)
@@ -228,7 +227,9 @@ def test_wrong_results_are_not_timed_and_the_run_goes_on(monkeypatch: pytest.Mon
     options = gpu.parse(["--ops", "hamming_topk", "unpack", "--groups", "ops", "bar", "--codes", "500", "--bits", "64"])
     options.peers = []
     monkeypatch.setitem(OPS, "hamming_topk", spoiled)
-    monkeypatch.setattr("gpu_running.OPS", {**OPS, "hamming_topk": lambda cell, x: fasthash.hamming_topk(*x, cell.k)})
+    monkeypatch.setattr(
+        "on_gpu.running.OPS", {**OPS, "hamming_topk": lambda cell, x: fasthash.hamming_topk(*x, cell.k)}
+    )
     results: dict[str, Any] = {"rows": [], "machine": {**MACHINE, "ceilings": CEILINGS}}
     gpu.run(options, results, Runner(Cpu(), Budget(5), 1, [], None))
     assert [(row["op"], row["queries"]) for row in results["rows"]] == [("hamming_topk", 1), ("unpack", 0)]

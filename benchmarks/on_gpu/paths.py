@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from cells import Cell
-from gpu_torch import Inputs, filtered
+from on_gpu.with_torch import Inputs, filtered
 
 import fasthash
 from fasthash.ops._library import call as call_kernel

@@ -21,9 +21,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cells import Cell
-from gpu_cells import COUNTS, EXCLUDED, MASKED, allowed_codes, searches
-from gpu_contestants import result_bytes
-from gpu_torch import OVERSAMPLE
+from on_gpu.cells import COUNTS, EXCLUDED, MASKED, allowed_codes, searches
+from on_gpu.contestants import result_bytes
+from on_gpu.with_torch import OVERSAMPLE
 
 SECTOR = 32
 SELECTS = ("hamming_topk", "hamming_range", "topk_rescored")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sass
 import torch
 from ceilings import Unavailable
+from on_gpu import sass
 
 HERE = Path(__file__).parent
-SOURCES = HERE.parent / "csrc"
+SOURCES = HERE.parents[1] / "csrc"
 
 # As in ceilings.cu.
 THREADS, CHAINS, UNROLL, BINS = 256, 8, 8, 1025
@@ -129,7 +129,7 @@ def _build(command: list[str], sources: list[Path], look_inside: bool) -> Librar
         arguments = [*command, "-shared", *includes, *map(str, sources), "-o", str(path)]
         done = subprocess.run(arguments, capture_output=True, text=True)
         if done.returncode != 0:
-            raise Unavailable(f"{command[0]} does not compile benchmarks/ceilings.cu: {done.stderr[:500]}")
+            raise Unavailable(f"{command[0]} does not compile benchmarks/on_gpu/ceilings.cu: {done.stderr[:500]}")
         functions = ctypes.CDLL(str(path))
         found = inner_loops(path) if look_inside and sass.cuobjdump() else {}
     for name in ("run_loop", "read_all", "launch_nothing", "naive_distance"):

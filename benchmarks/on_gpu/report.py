@@ -9,7 +9,7 @@ from typing import Any
 
 import gpu_ceilings
 from bars import Verdict, best_peer
-from gpu_cells import FILTERED
+from on_gpu.cells import FILTERED
 from report import label
 from tables import table
 

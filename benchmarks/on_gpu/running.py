@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from cells import Cell
-from gpu_cells import COUNTS, copies, inputs, small
-from gpu_contestants import OPS, GpuContestant, contestants
-from gpu_loops import Library
-from gpu_paths import answered
-from gpu_timing import LEAST_REPEATS, Call, DeviceSeconds, take_turns
-from gpu_torch import OVERSAMPLE, Inputs, filtered
+from on_gpu.cells import COUNTS, copies, inputs, small
+from on_gpu.contestants import OPS, GpuContestant, contestants
+from on_gpu.loops import Library
+from on_gpu.paths import answered
+from on_gpu.timing import LEAST_REPEATS, Call, DeviceSeconds, take_turns
+from on_gpu.with_torch import OVERSAMPLE, Inputs, filtered
 from running import Budget, Estimates
 from timing import summary
 

@@ -1,6 +1,6 @@
 """Who takes part in gpu.py: fasthash on each path, and what users of a GPU would pick instead.
 
-    torch fp16, torch int8   products of -1 and +1 on the tensor cores, then topk or what the op needs (gpu_torch.py)
+    torch fp16, torch int8   products of -1 and +1 on the tensor cores, then topk or what the op needs (with_torch.py)
     naive                    one thread a code with __popc (ceilings.cu), the matrix in blocks, then torch.topk
     faiss                    GpuIndexBinaryFlat, from device memory to device memory
 
@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-import gpu_torch
 import torch
 from cells import Cell
 from contestants import Call
-from gpu_cells import FILTERED
-from gpu_loops import Library
-from gpu_paths import PATHS, native, taken_path
-from gpu_torch import FP16, GB, INT8, LARGER, MOST_MATRIX, OVERSAMPLE, Inputs, Products, filtered, results
+from on_gpu import with_torch
+from on_gpu.cells import FILTERED
+from on_gpu.loops import Library
+from on_gpu.paths import PATHS, native, taken_path
+from on_gpu.with_torch import FP16, GB, INT8, LARGER, MOST_MATRIX, OVERSAMPLE, Inputs, Products, filtered, results
 
 import fasthash
 
@@ -240,23 +240,23 @@ def contestants(op: str, library: Library | None) -> list[GpuContestant]:
     faiss = GpuContestant("faiss", faiss_top_k, _code_bytes, lambda cell: result_bytes(cell) + 2 * GB, _no_faiss)
     peers = {
         "hamming_topk": [
-            _of_torch("torch fp16", gpu_torch.top_k),
-            _of_torch("torch int8", gpu_torch.top_k, INT8),
+            _of_torch("torch fp16", with_torch.top_k),
+            _of_torch("torch int8", with_torch.top_k, INT8),
             naive_kernel,
             faiss,
         ],
         "hamming_distance": [
-            _of_torch("torch fp16", gpu_torch.distance),
-            _of_torch("torch int8", gpu_torch.distance, INT8, 12),
+            _of_torch("torch fp16", with_torch.distance),
+            _of_torch("torch int8", with_torch.distance, INT8, 12),
             naive_kernel,
         ],
-        "hamming_range": [_of_torch("torch fp16", gpu_torch.within_radius, gpu_torch.SMALL, 14)],
-        "hamming_histogram": [_of_torch("torch fp16", gpu_torch.histogram, gpu_torch.SMALL, 32)],
-        "relevance_histogram": [_of_torch("torch fp16", gpu_torch.histogram, gpu_torch.SMALL, 32)],
-        "average_precision_counts": [_of_torch("torch fp16", gpu_torch.average_precision)],
-        "pack": [GpuContestant("torch", gpu_torch.pack, lambda cell: 0, lambda cell: 3 * cell.codes * cell.bits)],
-        "unpack": [GpuContestant("torch", gpu_torch.unpack, lambda cell: 0, lambda cell: 10 * cell.codes * cell.bits)],
-        "rescore": [GpuContestant("torch", gpu_torch.rescore, lambda cell: 0, lambda cell: 3 * MOST_MATRIX)],
-        "topk_rescored": [_of_torch("torch fp16", gpu_torch.topk_rescored)],
+        "hamming_range": [_of_torch("torch fp16", with_torch.within_radius, with_torch.SMALL, 14)],
+        "hamming_histogram": [_of_torch("torch fp16", with_torch.histogram, with_torch.SMALL, 32)],
+        "relevance_histogram": [_of_torch("torch fp16", with_torch.histogram, with_torch.SMALL, 32)],
+        "average_precision_counts": [_of_torch("torch fp16", with_torch.average_precision)],
+        "pack": [GpuContestant("torch", with_torch.pack, lambda cell: 0, lambda cell: 3 * cell.codes * cell.bits)],
+        "unpack": [GpuContestant("torch", with_torch.unpack, lambda cell: 0, lambda cell: 10 * cell.codes * cell.bits)],
+        "rescore": [GpuContestant("torch", with_torch.rescore, lambda cell: 0, lambda cell: 3 * MOST_MATRIX)],
+        "topk_rescored": [_of_torch("torch fp16", with_torch.topk_rescored)],
     }
     return [_own("auto"), *map(_own, PATHS.get(op, ())), *peers[op]]
