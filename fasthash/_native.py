@@ -47,6 +47,16 @@ def cpu_levels() -> list[str]:
     return _C.cpu_levels()
 
 
+def cpu_level() -> str:
+    """The CPU level in use.
+
+    >>> from fasthash._native import cpu_level, cpu_levels
+    >>> cpu_level() in cpu_levels()
+    True
+    """
+    return _C.cpu_level()
+
+
 def set_cpu_level(name: str) -> None:
     """Sets the CPU level of all later calls in this process (at start: the fastest, or `FASTHASH_CPU_LEVEL`).
 

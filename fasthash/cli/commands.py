@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import tyro
+
 Ties = Literal["expected", "index", "best", "worst"]
 
 
 def demo(out: str = "runs/demo", seed: int = 0) -> None:
-    """Train on real handwritten digits, search, and print an honest report. Under two minutes on two cores.
+    """Train on real handwritten digits, search, and print an honest report.
+
+    Example: fasthash demo --out runs/demo
 
     Trains a network on 100 labelled digits and PTS3H on the same labels plus 1,197 unlabelled digits, with the same
     seed, network and budget; encodes, packs and searches with the packed ops; writes config, metrics, codes and
-    pictures to a folder.
+    pictures to a folder. Under two minutes on two cores.
 
     Args:
         out: folder to write to; what a demo left there before is replaced.
@@ -25,7 +29,7 @@ def demo(out: str = "runs/demo", seed: int = 0) -> None:
 
 
 def train() -> None:
-    """Train a hash network on images or features, and report on it; `fasthash train --help` tells more.
+    """Train a hash network on images or features, and report on it.
 
     Example: fasthash train pts3h --data cifar10 --root data/cifar10 --labels 5000 --bits 48
     """
@@ -274,14 +278,36 @@ def search(
 
 
 def index() -> None:
-    """Index files: fasthash index build, add or info."""
+    """Make, extend and describe index files: fasthash index build, add or info."""
 
 
-def info() -> None:
-    """Print version, compiler, CPU levels, CUDA and library versions of this installation."""
+def info(json: bool = False) -> None:
+    """Print what this installation is made of, and a line for bug reports.
+
+    Example: fasthash info
+    Example: fasthash info --json
+
+    Args:
+        json: print it as JSON.
+    """
     from fasthash.cli.info import run
 
-    run()
+    run(json)
+
+
+def completion(shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]) -> None:
+    """Print the script with which a shell completes the words of `fasthash`.
+
+    Example: eval "$(fasthash completion bash)"
+
+    That line in ~/.bashrc has it in each shell; for zsh, write the script to a file _fasthash in a folder of $fpath.
+
+    Args:
+        shell: that completes.
+    """
+    from fasthash.cli.usage import completion as script
+
+    print(script(shell, COMMANDS, GROUPS))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -293,6 +319,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "audit": audit,
     "info": info,
+    "completion": completion,
 }
 # Commands that have commands of their own.
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from fasthash import methods, training
+from fasthash.cli import usage
 from fasthash.cli.recipe import RECIPE, DataOptions, Recipe, open_split, read_recipe, report_on, training_set
 
 USAGE = """fasthash train METHOD [options]
@@ -31,6 +32,10 @@ def main(arguments: Sequence[str]) -> None:
     parser = _first_parser()
     named = bool(arguments) and not arguments[0].startswith("-")
     first, rest = parser.parse_known_args(arguments[1:] if named else arguments)
+    if named and arguments[0] not in methods.available():
+        names = methods.available()
+        close = usage.near(arguments[0], names)
+        parser.error(f"expected a METHOD, one of {', '.join(names)}, got {arguments[0]!r}{close}")
     sources = [f"METHOD {arguments[0]}"] if named else []
     sources += [f"--{name}" for name in ("config", "resume") if getattr(first, name) is not None]
     if not sources and (not arguments or any(word in ("-h", "--help") for word in rest)):
@@ -58,9 +63,15 @@ def main(arguments: Sequence[str]) -> None:
     _train(recipe, first.report)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Wrong words, in one line."""
+        usage.refuse(self.prog, message)
+
+
 def _first_parser() -> argparse.ArgumentParser:
     """What decides about the other options; tyro reads those."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "fasthash train",
         usage=USAGE,
         description="Train a hash network and report on it. METHOD is one of " + ", ".join(methods.available()) + ".",
@@ -94,13 +105,14 @@ def _override(recipe: Recipe, arguments: Sequence[str]) -> Recipe:
     )
     config = {field.name: getattr(recipe.training, field.name) for field in dataclasses.fields(_training_options())}
     name = recipe.method.name
-    found: Any = tyro.cli(
-        options,
-        default=options(recipe.method, recipe.data, _training_options()(**config)),
-        args=list(arguments),
-        prog=f"fasthash train {name}",
-        description=(type(recipe.method).__doc__ or "").split("\n\n")[0] + " See also `fasthash train --help`.",
-    )
+    with usage.one_line(f"fasthash train {name}"):
+        found: Any = tyro.cli(
+            options,
+            default=options(recipe.method, recipe.data, _training_options()(**config)),
+            args=list(arguments),
+            prog=f"fasthash train {name}",
+            description=(type(recipe.method).__doc__ or "").split("\n\n")[0] + " See also `fasthash train --help`.",
+        )
     return Recipe(found.method, found.data, dataclasses.replace(recipe.training, **dataclasses.asdict(found.training)))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-import fasthash
 from fasthash import evaluation
 from fasthash.data import load_digits, make_split
 
@@ -21,27 +20,6 @@ COMMAND = Path(sysconfig.get_path("scripts")) / "fasthash"
 def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     assert COMMAND.exists(), "the command is not installed beside this Python"
     return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=280, cwd=folder)
-
-
-def test_version_and_info() -> None:
-    assert run("--version").stdout.strip() == f"fasthash {fasthash.__version__}"
-    info = run("info").stdout
-    for word in ("fasthash", "compiler", *fasthash.cpu_levels(), "CUDA kernels", "torch"):
-        assert word in info
-
-
-def test_help_names_every_command() -> None:
-    result = run("--help")
-    assert result.returncode == 0
-    assert "demo" in result.stdout
-    assert "info" in result.stdout
-
-
-@pytest.mark.parametrize("arguments", [["nonsense"], ["demo", "--seed", "x"], []])
-def test_wrong_words_are_refused(arguments: list[str]) -> None:
-    result = run(*arguments)
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr + result.stdout
 
 
 def test_an_error_is_one_line(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_a_stopped_run_goes_on(trained):
         ([], 2, "usage: fasthash train METHOD"),
         (["--bits", "48"], 2, "expected one of METHOD, --config FILE and --resume RUN"),
         (["pts3h", "--config", "x.yaml"], 2, "expected one of METHOD, --config FILE and --resume RUN"),
-        (["pts3"], 1, "fasthash: create: name must be one of "),
+        (["pts3"], 2, "expected a METHOD, one of adsh, "),
         (["pts3h", "--nonsense", "1"], 2, "nonsense"),
         (["--resume", "somewhere", "--epochs", "3"], 2, "--resume: expected no option but --no-report beside it"),
         (["pts3h", "--near", "2"], 1, "fasthash: PTS3H: near must lie in"),
