@@ -5,7 +5,7 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc cmake -type f)
 
-.PHONY: demo test soak test-asan test-neon neon-tools test-cuda-asan test-gpu gpu-sanitize cuda-archs wheel-check lint format bench bench-gpu clean help
+.PHONY: demo test soak test-asan test-neon neon-tools test-cuda-asan test-gpu gpu-sanitize cuda-archs wheel-check docs lint format bench bench-gpu clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on real digits, search, report (about five minutes, most of it the install)"
@@ -22,6 +22,7 @@ help:
 	@echo "make format  put Python and C++ sources into shape"
 	@echo "make bench   this machine's ceilings, and fasthash beside FAISS and others (about 20 minutes)"
 	@echo "make bench-gpu  this GPU's ceilings, and fasthash beside torch and others on it (about 8 minutes)"
+	@echo "make docs    the documents and the API as a site, in build/site"
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH=$(TORCH)"
 
 demo: $(VENV)/demo.stamp
@@ -101,6 +102,10 @@ bench: $(VENV)/bench.stamp
 bench-gpu: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/gpu.py
 
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "written to build/site/index.html"
+
 $(VENV)/torch.stamp:
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "fasthash needs Python 3.10 or newer, this is " + sys.version; import venv'
 	$(PYTHON) -m venv $(VENV)
@@ -122,6 +127,11 @@ $(VENV)/test.stamp: $(VENV)/torch.stamp $(SOURCES)
 $(VENV)/bench.stamp: $(VENV)/test.stamp
 	$(BIN)/pip install --quiet --editable ".[dev,bench]" --config-settings cmake.define.FASTHASH_EMULATION=ON \
 		--config-settings cmake.define.FASTHASH_RUNNER=ON
+	touch $@
+
+# The API is read from the sources, so what makes the site needs no build of the package.
+$(VENV)/docs.stamp: $(VENV)/torch.stamp pyproject.toml
+	$(BIN)/pip install --quiet "mkdocs-material>=9.6" "mkdocstrings-python>=2"
 	touch $@
 
 clean:

@@ -29,7 +29,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import method_across
+import method_low_bit
 import method_semi
+import method_unsupervised
 import torch
 from machine import card
 from method_cells import Cell, Items
@@ -38,7 +41,7 @@ from report import fill
 
 from fasthash import data, evaluation, training
 
-STUDIES = (method_semi,)
+STUDIES = (method_semi, method_unsupervised, method_low_bit, method_across)
 RESULTS = Path(__file__).parent / "results" / "methods.csv"
 KEY = ("data", "labels", "variant", "bits", "seed")
 WHAT = ("length", "direction")  # of the codes, where it is not `bits`; of the search, where there are several

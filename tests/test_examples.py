@@ -60,13 +60,15 @@ def test_distillhash() -> None:
         for name, numbers in re.findall(r"^(noisy|distilled(?:, \d+ neighbours)?) +([\d. ]+)$", printed, re.MULTILINE)
     }
     assert list(pairs) == ["noisy", *(f"distilled{more}" for more in ("", *(f", {k} neighbours" for k in (10, 5, 2))))]
-    (similar, similar_right, dissimilar, dissimilar_right), kept = pairs["noisy"], pairs["distilled"]
-    assert similar + dissimilar == pytest.approx(1, abs=0.002)
-    assert kept[0] < similar
-    assert kept[2] < dissimilar
-    # On these digits what is kept is more often right, of both signs.
-    assert kept[1] > similar_right + 0.05
-    assert kept[3] > dissimilar_right + 0.005
+    noisy, kept = pairs["noisy"], pairs["distilled"]
+    assert noisy[0] + noisy[3] == pytest.approx(1, abs=0.002)
+    assert kept[0] < noisy[0]
+    assert kept[3] < noisy[3]
+    # On these digits what is kept is more often right, of both signs, and neighbours say so without labels.
+    assert kept[2] > noisy[2] + 0.05
+    assert kept[5] > noisy[5] + 0.005
+    assert kept[1] > noisy[1] + 0.02
+    assert kept[4] > noisy[4] + 0.005
     scores = dict(re.findall(r"^(lsh|pcah|itq|distillhash) +(\d\.\d{3})$", printed, re.MULTILINE))
     assert float(scores["distillhash"]) > float(scores["lsh"]) + 0.05
 

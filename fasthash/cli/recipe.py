@@ -30,7 +30,8 @@ class ItemOptions:
         key: of features: key of the items in the file.
         labels: of features: key of the labels in the file, or FILE or FILE:KEY.
         views: of features: keys or files of further views of the items.
-        modalities: of features: keys of the items in each modality, for a method across them; in place of key.
+        modalities: of features: keys of the items in each modality, for a method across them; in place of key. An item
+            whose row there is NaN as a whole lacks that modality.
         scale: of features: factor of uint8 values; default 1 / 255.
         offset: of features: added after it.
         channels_last: of features: items are images (height, width, channels).

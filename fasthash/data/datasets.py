@@ -17,6 +17,7 @@ from fasthash.data.idx import read_mnist
 from fasthash.data.image_lists import read_image_folder, read_image_lists
 from fasthash.data.sources import ArraySource, ImageFiles, Modalities, Source, StoredViews, array_names, map_array
 from fasthash.data.sources.files import Array, File
+from fasthash.data.sources.modalities import rows_with_values
 from fasthash.data.splits import Protocol, protocols
 
 
@@ -77,8 +78,9 @@ def open_dataset(name: str, root: File | None = None, **options: Any) -> Dataset
     Of `features`, `key` is the key of the items (by default the only one, or "features", "images" or "x"), `labels`
     that of the labels (by default "labels" or "y"), `views` those of further views of the items; labels and views may
     also name another file, or FILE:KEY. `modalities` are keys of items in several modalities, in place of `key`, which
-    are called by them (`Modalities`). The other options are those of `ArraySource`. `lists` are text files of lines
-    `path id` or `path 0 1 0 ...`; the other options are those of `ImageFiles`, `size` 224 by default.
+    are called by them (`Modalities`); an item whose row in one of them is NaN as a whole lacks that one. The other
+    options are those of `ArraySource`. `lists` are text files of lines `path id` or `path 0 1 0 ...`; the other options
+    are those of `ImageFiles`, `size` 224 by default.
 
     Args:
         name: of the data set.
@@ -160,7 +162,10 @@ def _features(
     sources = [ArraySource(x, scale=scale, offset=offset, channels_last=channels_last) for x in arrays]
     source: Source = sources[0]
     if modalities:
-        source = Modalities(dict(zip(modalities, sources, strict=True)))
+        named = dict(zip(modalities, sources, strict=True))
+        # Whole numbers cannot be missing, and are not read.
+        floats = {name: source for name, source in named.items() if not source.reading.uint8}
+        source = Modalities(named, {name: rows_with_values(name, source) for name, source in floats.items()})
     elif views:
         source = StoredViews(sources)
     return Dataset(name, source, _checked_labels(np.array(_named(root, keys, labels))))

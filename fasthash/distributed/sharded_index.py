@@ -191,8 +191,10 @@ class ShardedIndex:
         Each rank receives them all.
 
         Args:
-            queries, filter, source: as in `search`.
+            queries: as in `search`.
             radius: in bits, at least 0, inclusive.
+            filter: as in `search`.
+            source: as in `search`.
 
         Returns:
             On all ranks: offsets int64 (q + 1,), distances int32 (offsets[-1],), ids int64 (offsets[-1],).
@@ -227,9 +229,11 @@ class ShardedIndex:
 
         Args:
             queries: (q, bits) floats, not packed: as in `search`.
-            k, oversample: at least 1.
-            filter, source: as in `search`.
+            k: at least 1.
+            oversample: at least 1.
+            filter: as in `search`.
             scale: what makes values of stored int8 documents: a number, or (bits,); the same on all ranks.
+            source: as in `search`.
 
         Returns:
             On all ranks: scores float32 (q, k) and ids int64 (q, k).

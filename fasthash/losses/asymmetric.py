@@ -114,7 +114,7 @@ def update_codes(
 
     Raises:
         TypeError: u not floating, v not int8.
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, no sweep, or another zero.
 
     Example:
         >>> import torch
@@ -133,9 +133,15 @@ def update_codes(
             f"update_codes: u must have shape ({len(index)}, K) and v ({len(group)}, K), "
             f"got {tuple(u.shape)} and {tuple(v.shape)}"
         )
+    if sweeps < 1 or zero not in (-1, 0):
+        raise ValueError(f"update_codes: sweeps must be >= 1 and zero -1 or 0, got {sweeps} and {zero}")
     u = at_least_float32(u)
     if pull is None:
         pull = block.transposed_times(signs(u) if sign_in_product else u)
+    elif pull.shape != (len(block.sets.counts), bits):
+        # A row for each item would be read as rows of label sets.
+        wanted = (len(block.sets.counts), bits)
+        raise ValueError(f"update_codes: pull must have shape {wanted}, got {tuple(pull.shape)}")
     # Bits before items, so that a column of codes lies in one piece.
     linear, weights = (-2 * bits * pull).to(u.dtype).T.contiguous(), matmul(u.T, u)
     weights.fill_diagonal_(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from fasthash.data import Batch, ItemSpec, Perturbation, TrainingSet, TwoStreamSampler
 from fasthash.losses import signed_pairs
+from fasthash.methods._items import item_features, outputs_of_items, sample_of_items
 from fasthash.methods._options import check_bool, check_choice, check_count, check_range
 from fasthash.methods.method import Method
 from fasthash.methods.optimiser import OptimiserConfig
@@ -26,19 +27,21 @@ from fasthash.networks import HashNetwork
 from fasthash.ops import pack
 from fasthash.teachers import (
     PairAccuracy,
+    PairAgreement,
     block_accuracy,
     distil_pairs,
     fit_calibration,
     histogram_threshold,
+    neighbour_agreement,
     neighbour_table,
+    noisy_signs,
     pair_distances,
     quantile_threshold,
     sign_planes,
     signs_at,
 )
 
-BLOCK = 1024  # items at once outside of steps
-SAMPLE = 2048  # items whose pairs decide about threshold and calibration
+ROWS = 128  # of matrices of all pairs
 
 PairLoss = Literal["l2", "likelihood"]
 
@@ -74,7 +77,10 @@ class DistillHash(Method):
             the share of noisy labels that are +1: at 1 they are judged as if both signs were as frequent. A strict
             threshold leaves most similar pairs among the noisy negatives, and the b that is fitted to them calls those
             dissimilar too.
-        diagonal: "as_is" = each item is a similar pair with itself, "drop" = it is none.
+        pairs: what `final` learns: "distilled", or "noisy" = the noisy labels, without the stages `noisy` and `distil`:
+            what distilling is compared with.
+        diagonal: "as_is" = an item and itself are a pair like others: always similar by the noisy labels, similar or
+            dropped among the distilled ones; "drop" = they are none.
         reinit: start `final` from the weights that the run began with; else go on with those of `noisy`.
         noisy_epochs, noisy_batch_size: of stage `noisy`; more epochs fit the noise.
         epochs, batch_size: of stage `final`.
@@ -105,6 +111,7 @@ class DistillHash(Method):
     order: int = 1
     calibrate: bool = False
     balance: float = 0.0
+    pairs: Literal["distilled", "noisy"] = "distilled"
     diagonal: Literal["as_is", "drop"] = "as_is"
     reinit: bool = True
     noisy_epochs: float = 10
@@ -129,6 +136,7 @@ class DistillHash(Method):
                 f"{name}: order must be <= n_neighbors^2, the pairs of neighbours {self.n_neighbors**2}, "
                 f"got {self.order}"
             )
+        check_choice(name, ("distilled", "noisy"), pairs=self.pairs)
         check_choice(name, ("as_is", "drop"), diagonal=self.diagonal)
         check_range(name, "[0, 1]", balance=self.balance)
         if self.balance and not self.calibrate:
@@ -157,7 +165,7 @@ class DistillHash(Method):
             raise TypeError(
                 f'DistillHash: network must be a HashNetwork with features="backbone", got {type(network).__name__}'
             )
-        if not self.reinit:
+        if not self.reinit or self.pairs == "noisy":
             return {"student": network}
         return {"student": network, "start": copy.deepcopy(network).requires_grad_(False)}
 
@@ -166,7 +174,7 @@ class DistillHash(Method):
         return modules["student"]
 
     def plan(self, data: TrainingSet, seed: int) -> Plan:
-        """Four stages: `features`, `noisy`, `distil`, `final`."""
+        """Four stages: `features`, `noisy`, `distil`, `final`; with noisy pairs the first and the last."""
         if len(data) < self.table_width:
             raise ValueError(
                 f"DistillHash: data must have at least {self.table_width} items, the ranks that n_neighbors, skip_pos "
@@ -174,17 +182,16 @@ class DistillHash(Method):
             )
         # With labels in it, batches would have to be balanced over processes.
         data = data.without_labels()
-        return [
-            Stage("features", run=self.find_neighbours),
-            self._training(0, "noisy", data, seed),
-            Stage("distil", run=self.distil),
-            self._training(1, "final", data, seed),
-        ]
+        features, final = Stage("features", run=self.find_neighbours), self._training(1, "final", data, seed)
+        if self.pairs == "noisy":
+            return [features, final]
+        return [features, self._training(0, "noisy", data, seed), Stage("distil", run=self.distil), final]
 
     def _training(self, number: int, name: str, data: TrainingSet, seed: int) -> Stage:
         """Stage `noisy` or `final`: batches of all items, which the targets of that stage are looked up for."""
         epochs, size = (self.epochs, self.batch_size) if number else (self.noisy_epochs, self.noisy_batch_size)
-        kind, target = (self.loss_final, self.kept_pairs) if number else (self.loss_noisy, self.noisy_pairs)
+        kind = self.loss_final if number else self.loss_noisy
+        target = self.kept_pairs if number and self.pairs == "distilled" else self.noisy_pairs
         sampler = TwoStreamSampler(0, len(data), batch_size=size, labelled=0, seed=seed).in_rounds((number,))
         length = sampler.steps(epochs)
 
@@ -222,27 +229,34 @@ class DistillHash(Method):
         """Stage `features`: the neighbour table, and the threshold of the noisy labels."""
         if self.of_backbone:
             network = cast(HashNetwork, state.modules["student"])
-            state.tensors["features"] = normalize(_outputs(state, network, network.features))
-        features = _features(state.data, state.tensors, torch.arange(len(state.data), device=state.device))
+            state.tensors["features"] = normalize(outputs_of_items(state, network, network.features))
+        features = item_features(state.data, state.tensors, torch.arange(len(state.data), device=state.device))
         state.tensors["neighbours"] = neighbour_table(features, self.table_width)
-        threshold = self.threshold
-        if self.noisy != "cosine":
-            distances = pair_distances(features[_sample(state)])
-            by_share = self.noisy == "quantile"
-            threshold = quantile_threshold(distances, self.share) if by_share else histogram_threshold(distances)
+        distances = pair_distances(features[sample_of_items(state)])
+        if self.noisy == "quantile":
+            threshold = quantile_threshold(distances, self.share)
+        else:
+            threshold = self.threshold if self.noisy == "cosine" else histogram_threshold(distances)
+        near = distances < threshold
+        if near.all() or not near.any():
+            warnings.warn(
+                f"DistillHash: below a distance of {threshold:.4g} {'all' if near.any() else 'none'} of the sampled "
+                'pairs are similar; noisy="quantile" sets their share',
+                stacklevel=2,
+            )
         state.tensors["threshold"] = torch.tensor(threshold, dtype=torch.float64, device=state.device)
 
     def noisy_pairs(self, state: State, index: Tensor) -> Tensor:
         """S of the items at these places (b,): int8 (b, b) of +1 and -1."""
-        features = _features(state.data, state.tensors, index)
+        features = item_features(state.data, state.tensors, index)
         # The diagonal whatever it is rounded to, or the item is of zeros.
-        return _signs(features, features, state.tensors["threshold"]).fill_diagonal_(1)
+        return noisy_signs(features, features, state.tensors["threshold"]).fill_diagonal_(1)
 
     @torch.no_grad()
     def distil(self, state: State, cursor: Cursor) -> None:
         """Stage `distil`: T in two planes of bits, and the student for the final stage."""
         student = state.modules["student"]
-        state.tensors["outputs"] = _outputs(state, student, student)
+        state.tensors["outputs"] = outputs_of_items(state, student, student)
         state.tensors["calibration"] = self.calibration(state)
         planes = sign_planes(self.distilled(state.tensors))
         for name, plane in zip(("positive", "negative"), planes, strict=True):
@@ -259,7 +273,7 @@ class DistillHash(Method):
         """a and b of a Theta + b, for what decides about +1 and about -1: float64 (2, 2)."""
         a, b, shift = 1.0, 0.0, 0.0
         if self.calibrate:
-            index = _sample(state)
+            index = sample_of_items(state)
             first, second = torch.triu_indices(len(index), len(index), offset=1, device=index.device)
             outputs = state.tensors["outputs"][index]
             h = outputs if self.estimator == "tanh" else torch.where(outputs > 0, 1.0, -1.0)
@@ -295,6 +309,7 @@ class DistillHash(Method):
             calibration=calibration,
             negative_calibration=of_negatives,
             order=self.order,
+            rows=ROWS,
         )
 
     def kept_pairs(self, state: State, index: Tensor) -> Tensor:
@@ -321,44 +336,47 @@ class DistillHash(Method):
             n_neighbors: further numbers of neighbours to distil with, from the same outputs.
 
         Returns:
-            "noisy", "distilled", and "distilled, K neighbours" for each further number.
+            "noisy", "distilled", and "distilled, K neighbours" for each further number; without distilling "noisy".
+
+        Raises:
+            ValueError: more neighbours than the table has.
         """
-        features = _features(data, tensors, torch.arange(len(data), device=tensors["neighbours"].device))
-        noisy = (_signs(block, features, tensors["threshold"]) for block in features.split(BLOCK))
-        found = {"noisy": block_accuracy(noisy, true_labels)}
-        found["distilled"] = block_accuracy(self.distilled(tensors), true_labels)
-        for count in n_neighbors:
-            blocks = self.distilled(tensors, count)
-            found[f"distilled, {count} neighbours"] = block_accuracy(blocks, true_labels)
+        labels = self._pair_labels(tensors, data, n_neighbors)
+        return {name: block_accuracy(blocks, true_labels) for name, blocks in labels.items()}
+
+    def agreement(
+        self, tensors: Mapping[str, Tensor], data: TrainingSet, n_neighbors: tuple[int, ...] = (), *, nearest: int = 5
+    ) -> dict[str, PairAgreement]:
+        """How far noisy labels of neighbouring pairs agree with noisy and distilled labels: a measure without labels.
+
+        Args:
+            tensors: of the run, as for `accuracy`.
+            data: what it was trained on.
+            n_neighbors: further numbers of neighbours to distil with, from the same outputs.
+            nearest: others of an item that are its neighbours here, see `teachers.neighbour_agreement`.
+
+        Returns:
+            As of `accuracy`.
+
+        Raises:
+            ValueError: more neighbours than the table has.
+        """
+        table = tensors["neighbours"]
+        if not 1 <= nearest < table.shape[1]:
+            raise ValueError(f"DistillHash.agreement: nearest must lie in [1, {table.shape[1] - 1}], got {nearest}")
+        labels = self._pair_labels(tensors, data, n_neighbors)
+        features = item_features(data, tensors, torch.arange(len(data), device=table.device))
+        return neighbour_agreement(labels, features, table[:, 1 : 1 + nearest], tensors["threshold"], rows=ROWS)
+
+    def _pair_labels(
+        self, tensors: Mapping[str, Tensor], data: TrainingSet, n_neighbors: tuple[int, ...]
+    ) -> dict[str, Iterator[Tensor]]:
+        """S, and T for some numbers of neighbours, by name and by blocks of rows."""
+        features = item_features(data, tensors, torch.arange(len(data), device=tensors["neighbours"].device))
+        found: dict[str, Iterator[Tensor]] = {
+            "noisy": (noisy_signs(block, features, tensors["threshold"]) for block in features.split(ROWS))
+        }
+        if self.pairs == "distilled":
+            found["distilled"] = self.distilled(tensors)
+            found |= {f"distilled, {count} neighbours": self.distilled(tensors, count) for count in n_neighbors}
         return found
-
-
-def _sample(state: State) -> Tensor:
-    """Places of some items, drawn anew, in order: all if there are few."""
-    n = len(state.data)
-    drawn = torch.randperm(n, generator=state.generator("sample"), device=state.device)[:SAMPLE]
-    return drawn.sort().values
-
-
-def _outputs(state: State, network: nn.Module, call: nn.Module | Callable[[Tensor], Tensor]) -> Tensor:
-    """What `call` makes of all items in their plain view, the network in evaluation mode: float32 (n, ...)."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    found = torch.cat([call(x.to(state.device)).float() for x in state.data.blocks(size=BLOCK)])
-    for module, training in modes.items():
-        module.training = training
-    return found
-
-
-def _features(data: TrainingSet, tensors: Mapping[str, Tensor], index: Tensor) -> Tensor:
-    """Feature vectors of length 1 at these places: kept ones, or the items themselves."""
-    if "features" in tensors:
-        return tensors["features"][index]
-    return normalize(data.take(index.cpu()).flatten(1)).to(index.device)
-
-
-def _signs(features: Tensor, others: Tensor, threshold: Tensor) -> Tensor:
-    """Noisy labels, int8 (n, m) of +1 and -1."""
-    with torch.autocast(features.device.type, enabled=False):
-        near = 1 - features @ others.T < threshold
-    return near.to(torch.int8).mul_(2).sub_(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -20,6 +20,8 @@ class Method(ABC):
     """Base of all methods: a frozen dataclass whose fields are the options (numbers, strings, nested dataclasses).
 
     Attributes:
+        name: what `create` and the command line call it; `register` sets it.
+        presets: options by the name of a preset, for a method that brings its own.
         bits: width of the codes.
         network: the hash network, unless `fit` is given one.
 
@@ -29,6 +31,7 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     bits: int = 48
     network: NetworkConfig = field(default_factory=NetworkConfig)

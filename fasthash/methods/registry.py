@@ -1,9 +1,15 @@
-"""Methods by name: our own, registered ones, and those of installed packages (entry-point group `fasthash.methods`)."""
+"""Methods by name: our own, and those of others.
+
+Others register theirs in a module that is imported, or that the environment variable `FASTHASH_METHODS` names; or they
+offer them in an installed package, by the entry-point group `fasthash.methods`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -12,6 +18,7 @@ from fasthash.methods.method import Method
 from fasthash.methods.presets import preset_options
 
 GROUP = "fasthash.methods"
+MODULES = "FASTHASH_METHODS"
 M = TypeVar("M", bound=type[Method])
 _METHODS: dict[str, type[Method]] = {}
 
@@ -39,11 +46,15 @@ def register(name: str) -> Callable[[M], M]:
 def available() -> list[str]:
     """Names that `create` knows, in alphabetical order.
 
+    Raises:
+        ImportError: a module that `FASTHASH_METHODS` names cannot be imported.
+
     Example:
         >>> from fasthash import methods
         >>> {"dpsh", "pts3h", "ssdh"} <= set(methods.available())
         True
     """
+    _import_modules()
     return sorted({*_METHODS, *entry_points(group=GROUP).names})
 
 
@@ -51,14 +62,31 @@ def method_class(name: str) -> type[Method]:
     """The class of a method; a package that offers it is imported now.
 
     Raises:
+        ImportError: a module that `FASTHASH_METHODS` names cannot be imported.
         ValueError: no method of this name.
     """
+    if name not in _METHODS:
+        _import_modules()
     if name not in _METHODS:
         for entry in entry_points(group=GROUP, name=name):
             register(name)(entry.load())
     if name not in _METHODS:
-        raise ValueError(f"create: name must be one of {available()}, got {name!r}")
+        raise ValueError(
+            f"create: name must be one of {available()}, got {name!r} (a module that registers others is to be "
+            f"imported first, or named in {MODULES})"
+        )
     return _METHODS[name]
+
+
+def _import_modules() -> None:
+    """Import what `FASTHASH_METHODS` names: modules, with commas between them, that register methods."""
+    for name in os.environ.get(MODULES, "").replace(",", " ").split():
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ImportError(
+                f"{MODULES}: expected modules whose folders are in PYTHONPATH, got {name!r}: {error}"
+            ) from error
 
 
 def create(name: str, *, preset: str | None = None, **options: Any) -> Method:
@@ -67,8 +95,8 @@ def create(name: str, *, preset: str | None = None, **options: Any) -> Method:
     Args:
         name: one of `available()`.
         preset: options to start from, found for some data: "digits" for `data.load_digits`; "cifar10-features-500",
-            "cifar10-features-5000" and "fashion-mnist-5000" for docs/results.md. "released_code" for a method whose
-            authors' code deviates from its intended form.
+            "cifar10-features-5000", "fashion-mnist-5000" and "features-unsup" for docs/results.md. "released_code" for
+            a method whose authors' code deviates from its intended form. And those of the method's own `presets`.
         **options: fields of the method's dataclass; nested ones also as mappings, as they stand in a run's config.json.
 
     Raises:
@@ -83,7 +111,7 @@ def create(name: str, *, preset: str | None = None, **options: Any) -> Method:
     """
     kind = method_class(name)
     if preset is not None:
-        options = {**preset_options(preset, name), **options}
+        options = {**preset_options(preset, name, kind.presets), **options}
     method: Method = from_mapping(kind, options, f"create: {name}")
     return method
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from fasthash.data import Batch, ItemSpec, TrainingSet
-from fasthash.losses import draw_across, improved_triplet, partner_likelihood, triplet_hinge
 from fasthash.methods._options import check_bool, check_choice, check_count, check_range
-from fasthash.methods.across import Side, Turns, constant_outputs, having, outputs, sides_of
+from fasthash.methods.across import Turns, constant_outputs, having, sides_of
+from fasthash.methods.cross_triplets import CrossTriplets
 from fasthash.methods.method import Method
 from fasthash.methods.plan import Cursor, Plan, Repeat, Stage
 from fasthash.methods.registry import register
@@ -58,7 +58,7 @@ class SKDCH(Method):
         batch_size: triplets a step.
         triplets: a query in "teacher", "adversarial" and "student", half of whose negatives in "adversarial" are the
             selector's, and `refine_triplets` in "refine".
-        epochs: of "teacher" and of "student".
+        epochs: of "teacher" and of "student", for which `student_epochs` may name others: it has many more items.
         lr, refine_lr: rates; `refine_lr` of "adversarial" and "refine".
         adversarial: train against the selector.
         adversarial_rounds, selector_epochs: rounds of that, and passes of the selector over its queries in each.
@@ -69,9 +69,11 @@ class SKDCH(Method):
         selector_class_term: the selector has a class head, which learns from queries and from labelled picks (the
             release reads the labels of unlabelled ones too, which nothing here can).
         vote: rule of the pseudo-labels, see `teachers.vote`; "last" is what the released loop returns.
-        knn_k: length of a neighbour list; None = the mean class size, by the labelled items.
+        knn_k: length of a neighbour list; None = the mean class size in the pool of each modality, by the
+            labelled items.
         knn_pool: neighbours are looked for among "all" items or the "labelled" ones.
-        knn_space: "relaxed" outputs, or "binary" = packed codes, whose ties are never cut.
+        knn_space: "relaxed" outputs, where a list of equally near items is cut by their places, labelled items first;
+            or "binary" = packed codes, whose ties are never cut.
         distil: False = the teacher alone.
         refine_rounds: passes over new triplets in "refine".
         encode_with: whose codes count after training; None = the student's where there is one.
@@ -100,6 +102,7 @@ class SKDCH(Method):
     batch_size: int = 256
     triplets: int = 4
     epochs: int = 1000
+    student_epochs: int | None = None
     lr: float = 0.01
     refine_lr: float = 1e-4
     adversarial: bool = True
@@ -133,11 +136,14 @@ class SKDCH(Method):
         check_range("SKDCH", "[0, inf)", gamma=self.gamma, lam=self.lam, mu=self.mu, omega=self.omega)
         check_range("SKDCH", "(0, 1]", selector_share=self.selector_share)
         check_count("SKDCH", 1, batch_size=self.batch_size, triplets=self.triplets, epochs=self.epochs)
+        check_count("SKDCH", 1, student_epochs=self.student_epochs)
         check_count("SKDCH", 1, selector_epochs=self.selector_epochs, selector_queries=self.selector_queries)
         check_count("SKDCH", 1, knn_k=self.knn_k, refine_triplets=self.refine_triplets)
         check_count("SKDCH", 0, adversarial_rounds=self.adversarial_rounds, refine_rounds=self.refine_rounds)
         check_bool("SKDCH", partner_label=self.partner_label, joint=self.joint, adversarial=self.adversarial)
         check_bool("SKDCH", selector_class_term=self.selector_class_term, distil=self.distil)
+        if self.adversarial and self.triplets < 2:
+            raise ValueError("SKDCH: triplets must be >= 2 with adversarial, got 1")
         if self.network.relaxation != "sigmoid":
             raise ValueError(f'SKDCH: network.relaxation must be "sigmoid", got {self.network.relaxation!r}')
 
@@ -155,30 +161,39 @@ class SKDCH(Method):
         """Teacher, selector with its class heads, and student; the heads of each are drawn anew.
 
         Raises:
-            TypeError: a network that is no `ModalNetwork`.
+            TypeError: a network that is no `ModalNetwork`, or a head that is no sequence.
+            ValueError: a branch of the caller's with another relaxation.
         """
         if not isinstance(network, ModalNetwork):
             raise TypeError(f"SKDCH: network must be a ModalNetwork, got {type(network).__name__}")
-        modules: dict[str, nn.Module] = {"teacher": copy.deepcopy(network) if self.distil else network}
+        for name, branch in network.items():
+            if branch.relaxation != "sigmoid":
+                raise ValueError(
+                    f'SKDCH: network must have relaxation "sigmoid", got {branch.relaxation!r} for {name!r}'
+                )
+            if not isinstance(branch.head, nn.Sequential) or not isinstance(branch.head[-1], nn.Linear):
+                kind = type(branch.head).__name__
+                raise TypeError(f"SKDCH: network must have nn.Sequential heads ending in nn.Linear, got {kind}")
+        # The teacher is drawn first: it starts from the same weights whatever stands beside it.
+        modules: dict[str, nn.Module] = {"teacher": self._drawn(copy.deepcopy(network) if self.distil else network)}
         if self.adversarial:
-            modules["selector"] = copy.deepcopy(network)
+            modules["selector"] = self._drawn(copy.deepcopy(network))
             if self.selector_class_term and items.classes:
                 sizes = [_hidden_size(branch) for _, branch in network.items()]
-                modules["classes"] = nn.ModuleList(nn.Linear(size, items.classes) for size in sizes)
+                modules["classes"] = self._drawn(nn.ModuleList(nn.Linear(size, items.classes) for size in sizes))
         if self.distil:
-            modules["student"] = network
-        for module in modules.values():
-            heads = [branch.head for _, branch in module.items()] if isinstance(module, ModalNetwork) else [module]
-            for layer in (layer for head in heads for layer in head.modules()):
-                if isinstance(layer, nn.Linear):
-                    self._draw_weights(layer)
+            modules["student"] = self._drawn(network)
         return modules
 
-    def _draw_weights(self, layer: nn.Linear) -> None:
-        layer.reset_parameters()
-        if self.init == "released":
-            nn.init.trunc_normal_(layer.weight, std=0.1, a=-0.2, b=0.2)
-            nn.init.zeros_(layer.bias)
+    def _drawn(self, module: nn.Module) -> nn.Module:
+        """The same with new weights in its heads."""
+        heads = [branch.head for _, branch in module.items()] if isinstance(module, ModalNetwork) else [module]
+        for layer in (layer for head in heads for layer in head.modules() if isinstance(layer, nn.Linear)):
+            layer.reset_parameters()
+            if self.init == "released":
+                nn.init.trunc_normal_(layer.weight, std=0.1, a=-0.2, b=0.2)
+                nn.init.zeros_(layer.bias)
+        return module
 
     def encoder(self, modules: dict[str, nn.Module]) -> nn.Module:
         """The network that `encode_with` names."""
@@ -188,6 +203,11 @@ class SKDCH(Method):
     def margin(self) -> float:
         """`beta`, or its rule."""
         return self.bits / 8 if self.beta is None else self.beta
+
+    @property
+    def cross_triplets(self) -> CrossTriplets:
+        """The loss of teacher and student, with the options of the method."""
+        return CrossTriplets(self.margin, self.gamma, self.lam, self.mu, self.partner_label, self.positive_term)
 
     @property
     def selector(self) -> Selector:
@@ -223,7 +243,8 @@ class SKDCH(Method):
         module = "teacher" if name in ("teacher", "adversarial") else "student"
         among = data.is_labelled if module == "teacher" else torch.ones(len(data), dtype=torch.bool)
         sides = sides_of(data, joint=self.joint, among=among)
-        draws = self.refine_triplets if improved else self.triplets
+        epochs = self.epochs if name == "teacher" else self.student_epochs or self.epochs
+        loss, draws = self.cross_triplets, self.refine_triplets if improved else self.triplets
         turns = Turns(
             [draws * int((among & having(data, side.query)).sum()) for side in sides],
             batch_size=self.batch_size,
@@ -234,7 +255,7 @@ class SKDCH(Method):
         def reads(state: State, cursor: Cursor) -> Iterator[Batch]:
             generator = state.generator_at(name, cursor)
             labels = (state.tensors["labels"] if module == "student" else data.labels).to(state.device)
-            tables = [self._triplets(state, side, labels, among, draws, generator) for side in sides]
+            tables = [loss.draw(state, side, labels, among, draws, generator) for side in sides]
             if name == "adversarial":
                 for side, table in zip(sides, tables, strict=True):
                     self.selector.put_negatives(state, side, table, self.triplets, generator)
@@ -244,16 +265,16 @@ class SKDCH(Method):
             parts = batch.index.split(self.batch_size)
             read = [sides[table] for table in turns.tables(cursor.step)]
             terms = [
-                self.losses(state, module, side, places, improved=improved)
+                loss.losses(state, module, side, places, improved=improved)
                 for side, places in zip(read, parts, strict=True)
             ]
             # A pair of modalities without a triplet in the batch is left out of the mean.
-            counted = [term for term in terms if term] or [self._nothing(state, module, read[0], parts[0])]
+            counted = [term for term in terms if term] or [loss.nothing(state, module, read[0], parts[0])]
             return {key: torch.stack([term[key] for term in counted]).mean() for key in counted[0]}
 
         return Stage(
             name,
-            length=turns.length * (1 if fine else self.epochs),
+            length=turns.length * (1 if fine else epochs),
             reads=reads,
             step=step,
             optimisers={module: self._teacher_optimiser if module == "teacher" else self._student_optimiser},
@@ -273,64 +294,6 @@ class SKDCH(Method):
         # `OptimiserConfig` decays weights only, the release biases too; branches without a gradient are not decayed.
         moved = [p for module in modules for p in module.parameters() if p.requires_grad]
         return SGD(moved, lr=self.lr, weight_decay=self.omega)
-
-    def _triplets(
-        self, state: State, side: Side, labels: Tensor, among: Tensor, draws: int, generator: Generator
-    ) -> Tensor:
-        """Triplets of the items `among`, bool (n,), as `losses.draw_across` gives them."""
-        names = (side.query, *side.others)
-        queries, *pools = ((among & having(state.data, name)).nonzero()[:, 0].to(state.device) for name in names)
-        return draw_across(labels, queries, pools, draws=draws, generator=generator)
-
-    def losses(
-        self, state: State, module: str, side: Side, places: Tensor, *, improved: bool = False
-    ) -> dict[str, Tensor]:
-        """The weighted terms of triplets, by name; none without a triplet.
-
-        Args:
-            state: of the run.
-            module: the network that learns.
-            side: whose triplets they are.
-            places: int64 (T, 1 + 2 others), as `losses.draw_across` gives them; what is -1 is not read.
-            improved: the improved triplet loss.
-        """
-        there = (places[:, 1:] >= 0).any(1)
-        if not there.any():
-            return {}
-        queries, drawn = places[there, 0], places[there, 1:].unflatten(1, (2, -1))
-        valid = drawn[:, 0] >= 0
-        with state.drawing_from(module):
-            anchor = outputs(state, module, side.query, queries)
-            others = anchor.new_zeros(2, *valid.shape, self.bits)
-            for m, name in enumerate(side.others):
-                rows = valid[:, m].nonzero()[:, 0]
-                if len(rows):
-                    found = outputs(state, module, name, drawn[rows, :, m].T.flatten())
-                    others[:, rows, m] = found.unflatten(0, (2, -1)).to(others.dtype)
-        losses = {"triplet": self._triplet_term(state, anchor, others, valid, improved)}
-        if self.gamma:
-            query = anchor[:, None].expand(-1, len(side.others), -1)[valid]
-            own = [(queries[:, None] == places)[valid] & self.partner_label for places in drawn.unbind(1)]
-            terms = [partner_likelihood(query, x[valid], y) for x, y in zip(others, own, strict=True)]
-            losses["partner"] = self.gamma * (terms[0] + terms[1])
-        return losses
-
-    def _triplet_term(self, state: State, anchor: Tensor, others: Tensor, valid: Tensor, improved: bool) -> Tensor:
-        """Of anchors (T, bits), positives and negatives (2, T, others, bits), and which there are, bool (T, others)."""
-        assert state.data.present is not None
-        scale = valid.to(anchor.dtype)
-        if not state.data.present.all():
-            scale = scale / valid.sum(1, keepdim=True).sqrt()
-        # Squared distances add up over outputs that stand side by side; the scale makes a mean of the sum.
-        a, p, n = ((x * scale[:, :, None]).flatten(1) for x in (anchor[:, None], others[0], others[1]))
-        if not improved:
-            return triplet_hinge(a, p, n, margin=self.margin)
-        pull = {"pull": self.lam, "pull_margin": self.mu}
-        return improved_triplet(a, p, n, margin=self.margin, pull_form=self.positive_term, **pull)
-
-    def _nothing(self, state: State, module: str, side: Side, places: Tensor) -> dict[str, Tensor]:
-        """A loss of 0 that back-propagates."""
-        return {"triplet": 0 * outputs(state, module, side.query, places[:1, 0]).sum()}
 
     def vote_labels(self, state: State, cursor: Cursor) -> None:
         """Label all items by the teacher: the state's "labels" (n,) or (n, classes), and of unlabelled ones "share"."""
@@ -356,14 +319,19 @@ class SKDCH(Method):
         labels[~data.is_labelled.to(state.device)] = pseudo
         state.tensors |= {"labels": labels, "share": share}
 
-    def neighbours(self, data: TrainingSet) -> int:
-        """`knn_k`, or the mean size of a class if unlabelled items have as many labels as labelled ones."""
+    def neighbours(self, data: TrainingSet) -> list[int]:
+        """Of each modality `knn_k`, or the mean size of a class in the pool.
+
+        For that, unlabelled items are taken to have as many labels as labelled ones, and the classes of these.
+        """
+        assert data.present is not None
         if self.knn_k is not None:
-            return self.knn_k
+            return [self.knn_k] * data.present.shape[1]
         labels = data.labels[data.is_labelled]
         each = 1.0 if labels.ndim == 1 else float(labels.sum(1, dtype=torch.float64).mean())
         classes = len(labels.unique()) if labels.ndim == 1 else int(labels.any(0).sum())
-        return max(1, round(len(data) * each / classes))
+        pool = data.present[data.is_labelled] if self.knn_pool == "labelled" else data.present
+        return [max(1, round(items * each / classes)) for items in pool.sum(0).tolist()]
 
     def _selector_stage(self, data: TrainingSet, seed: int) -> Stage:
         """Passes of the selector over the labelled queries of every ordered pair of modalities."""

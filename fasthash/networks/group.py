@@ -30,6 +30,7 @@ class GroupHead(nn.Module):
 
     Raises:
         TypeError: a head that does not end in a linear layer.
+        ValueError: no lengths, one below 1, an unknown structure, or a divisor that is not positive.
 
     Example:
         >>> import torch
@@ -55,6 +56,12 @@ class GroupHead(nn.Module):
         last = layers.pop()
         if not isinstance(last, nn.Linear):
             raise TypeError(f"GroupHead: head must end in a linear layer, got {type(last).__name__}")
+        if structure not in ("flat", "cascade"):
+            raise ValueError(f'GroupHead: structure must be one of "flat", "cascade", got {structure!r}')
+        if not lengths or min(lengths) < 1:
+            raise ValueError(f"GroupHead: lengths must be one or more, each >= 1, got {lengths}")
+        if not min(divide_all, divide_links) > 0:
+            raise ValueError(f"GroupHead: divisors must be > 0, got {divide_all} and {divide_links}")
         self.lengths, self.structure = lengths, structure
         self.divide_all, self.divide_links = divide_all, divide_links
         self.shared: nn.Sequential = nn.Sequential(*layers)
@@ -64,7 +71,8 @@ class GroupHead(nn.Module):
             inputs[1:] = downwards[:-1]
         # From long to short, as they are run: the first one takes the features.
         self.layers: nn.ModuleList = nn.ModuleList(
-            nn.Linear(size, bits) for size, bits in zip(inputs, downwards, strict=True)
+            nn.Linear(size, bits, device=last.weight.device, dtype=last.weight.dtype)
+            for size, bits in zip(inputs, downwards, strict=True)
         )
 
     def logits(self, features: Tensor) -> list[Tensor]:
@@ -92,12 +100,20 @@ class OfLength(nn.Module):
     Args:
         network: the network.
         length: one of its head's.
+
+    Raises:
+        TypeError: a network with another head.
+        ValueError: another length.
     """
 
     def __init__(self, network: HashNetwork, length: int) -> None:
         super().__init__()
+        if not isinstance(network.head, GroupHead):
+            raise TypeError(f"OfLength: network must have a GroupHead, got {type(network.head).__name__}")
+        if length not in network.head.lengths:
+            raise ValueError(f"OfLength: length must be one of {network.head.lengths}, got {length}")
         self.network = network
-        self.place = cast(GroupHead, network.head).lengths.index(length)
+        self.place = network.head.lengths.index(length)
 
     def logits(self, x: Tensor) -> Tensor:
         """(n, ...) -> logits (n, length)."""

@@ -114,11 +114,11 @@ def block_accuracy(blocks: Iterable[Tensor], true_labels: Tensor) -> PairAccurac
     near, far, true, near_true, far_true = counts.tolist()
     pairs = n * (n - 1)
     return PairAccuracy(
-        decided=_ratio(near + far, pairs),
-        near=_ratio(near, pairs),
-        near_precision=_ratio(near_true, near),
-        near_recall=_ratio(near_true, true),
-        far_precision=_ratio(far - far_true, far),
+        decided=ratio(near + far, pairs),
+        near=ratio(near, pairs),
+        near_precision=ratio(near_true, near),
+        near_recall=ratio(near_true, true),
+        far_precision=ratio(far - far_true, far),
     )
 
 
@@ -187,8 +187,9 @@ def _same_label(labels: Tensor, others: Tensor) -> Tensor:
 
 
 def _share(part: Tensor, whole: Tensor) -> float:
-    return _ratio(int(part.sum()), int(whole.sum()))
+    return ratio(int(part.sum()), int(whole.sum()))
 
 
-def _ratio(part: int, whole: int) -> float:
+def ratio(part: int, whole: int) -> float:
+    """A share, NaN of nothing."""
     return part / whole if whole else float("nan")

@@ -22,36 +22,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from fasthash.ops import hamming_distance
-from fasthash.teachers.feature_graph import feature_knn_graph
 
 _GRID = 2.0**20
 _PIECE = 512  # items at once, by the rows of a block
 _COLUMNS = 64  # the same with order > 1, where each is k values
-
-
-def neighbour_table(features: Tensor, k: int) -> Tensor:
-    """Each item and its k - 1 nearest others by cosine, then by lower index; the item itself is first in any case.
-
-    Args:
-        features: (n, d), floating, rows of length 1; rows of zeros are as far from all.
-        k: places of a row.
-
-    Returns:
-        int64 (n, k); -1 where there are fewer items.
-
-    Raises:
-        TypeError, ValueError: as `feature_knn_graph`; k below 2.
-
-    Example:
-        >>> import torch
-        >>> from fasthash.teachers import neighbour_table
-        >>> neighbour_table(torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), 2).tolist()
-        [[0, 1], [1, 0], [2, 1]]
-    """
-    if k < 2:
-        raise ValueError(f"neighbour_table: k must be >= 2, got {k}")
-    others = feature_knn_graph(features, k - 1)
-    return torch.cat([torch.arange(len(features), device=features.device)[:, None], others], 1)
 
 
 def distil_pairs(
@@ -239,62 +213,6 @@ def distance_tables(bits: int, calibration: tuple[float, float] = (1.0, 0.0)) ->
     kept = theta[:, None] > softplus(theta + math.log(2))
     cut = -theta[:, None] > softplus(math.log(2) - theta)
     return (kept.sum(0) - 1).int(), (bits + 1 - cut.sum(0)).int()
-
-
-def fit_calibration(
-    theta: Tensor, similar: Tensor, *, least: float = 1e-6, iterations: int = 50
-) -> tuple[float, float]:
-    """a and b that make sigmoid(a Theta + b) the likeliest probability of noisy labels: a logistic fit.
-
-    Source: reconstructed, after Platt's scaling of scores. By Newton's method in float64; a penalty of 1e-6 (a^2 + b^2)
-    keeps labels that a threshold separates from sending a to infinity.
-
-    Args:
-        theta: (pairs,), floating.
-        similar: (pairs,) bool, the noisy labels.
-        least: what a is raised to if it comes out below: Theta must grow with the probability.
-        iterations: at most.
-
-    Returns:
-        a and b.
-
-    Raises:
-        ValueError: no pair, or shapes that differ.
-
-    Example:
-        >>> import torch
-        >>> from fasthash.teachers import fit_calibration
-        >>> a, b = fit_calibration(torch.tensor([0.0, 0.0, 2.0, 2.0, 2.0]), torch.tensor([1, 0, 1, 1, 0]).bool())
-        >>> print(f"{a:.3f} {abs(b):.3f}")
-        0.347 0.000
-    """
-    if theta.shape != similar.shape or theta.ndim != 1 or not len(theta):
-        raise ValueError(
-            f"fit_calibration: theta and similar must have one shape (pairs,), at least one, got {tuple(theta.shape)} "
-            f"and {tuple(similar.shape)}"
-        )
-    x, y = torch.stack([theta.double(), torch.ones_like(theta, dtype=torch.float64)]), similar.double()
-    penalty = 1e-6
-
-    def loss(w: Tensor) -> Tensor:
-        z = w @ x
-        value: Tensor = (softplus(z) - y * z).mean() + penalty * w.square().sum()
-        return value
-
-    w = torch.zeros(2, dtype=torch.float64, device=theta.device)
-    value = loss(w)
-    for _ in range(iterations):
-        p = torch.sigmoid(w @ x)
-        gradient = x @ (p - y) / len(y) + 2 * penalty * w
-        curvature = (x * (p * (1 - p))) @ x.T / len(y) + 2 * penalty * torch.eye(2, dtype=x.dtype, device=x.device)
-        move, factor = torch.linalg.solve(curvature, gradient), 1.0
-        while factor > 1e-3 and loss(w - factor * move) > value:
-            factor /= 2
-        w, before = w - factor * move, value
-        value = loss(w)
-        if before - value <= 1e-12 * before:
-            break
-    return max(float(w[0]), least), float(w[1])
 
 
 def _check(

@@ -63,6 +63,35 @@ def feature_knn_graph(
     return torch.cat(found) if found else torch.empty((0, k), dtype=torch.int64, device=features.device)
 
 
+def neighbour_table(features: Tensor, k: int) -> Tensor:
+    """Each item and its k - 1 nearest others by cosine, then by lower index; the item itself is first in any case.
+
+    Args:
+        features: (n, d), floating, rows of length 1, or of zeros, whose cosine to all others is 0 and to each other 1.
+        k: places of a row.
+
+    Returns:
+        int64 (n, k); -1 where there are fewer items.
+
+    Raises:
+        TypeError, ValueError: as `feature_knn_graph`; k below 2.
+
+    Example:
+        >>> import torch
+        >>> from fasthash.teachers import neighbour_table
+        >>> neighbour_table(torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), 2).tolist()
+        [[0, 1], [1, 0], [2, 1]]
+    """
+    if k < 2:
+        raise ValueError(f"neighbour_table: k must be >= 2, got {k}")
+    empty = ~features.any(1)
+    if empty.any():
+        # To a row of length 1 zeros are as near as a cosine of 1/2: they get a coordinate of their own.
+        features = torch.cat([features, empty[:, None].to(features.dtype)], 1)
+    others = feature_knn_graph(features, k - 1)
+    return torch.cat([torch.arange(len(features), device=features.device)[:, None], others], 1)
+
+
 def _nearest(
     x: Tensor, other: Tensor, origin: Tensor, start: int, k: int, rows: int, columns: int, itself: bool
 ) -> Tensor:

@@ -19,7 +19,7 @@ def modal_vote(
     outputs: Sequence[Tensor],
     present: Tensor,
     labels: Tensor,
-    k: int,
+    k: int | Sequence[int],
     *,
     pool: Literal["all", "labelled"] = "all",
     space: Literal["relaxed", "binary"] = "relaxed",
@@ -29,7 +29,8 @@ def modal_vote(
     """The label that most labelled neighbours of each unlabelled item have, over the modalities that it has.
 
     Of each modality the k nearest items, the item itself among them; the union of these lists votes. Without a labelled
-    neighbour the nearest labelled item counts. Memory is that of `rows` lists, never of items times items.
+    neighbour the nearest labelled item counts. Memory is that of `rows` lists, never of items times items; a list of
+    "binary" is as long as its ties are many.
 
     Source: SKDCH, Su, Gu, Ren, Fu and Zhao, "Semi-Supervised Knowledge Distillation for Cross-Modal Hashing", TMM 2021,
     in the form of the authors' release; see `vote` for the rules of the vote. Binary lists are ours.
@@ -38,7 +39,7 @@ def modal_vote(
         outputs: relaxed codes (n, K) in (0, 1), one tensor a modality; rows of absent items are not looked at.
         present: bool (n, modalities).
         labels: class ids (n,), -1 = unlabelled; or multi-hot (n, classes), an all-zero row = unlabelled.
-        k: length of a list.
+        k: length of a list, or of those of each modality.
         pool: where neighbours are looked for.
         space: "relaxed" = Euclidean distances of outputs, ties to the lower place; "binary" = Hamming distances of
             packed codes, with all that are as near as the k-th.
@@ -50,7 +51,8 @@ def modal_vote(
         any of its modalities; and the share float32 (u,) of their labelled neighbours that agree.
 
     Raises:
-        TypeError, ValueError: as `vote` and `feature_knn_graph`; k below 1, or an unknown pool or space.
+        TypeError, ValueError: as `vote` and `feature_knn_graph`; outputs or presence of other shapes, presence that is
+            not bool, k below 1 or of another number, or an unknown pool or space.
 
     Example:
         >>> import torch
@@ -59,8 +61,16 @@ def modal_vote(
         >>> modal_vote([image], torch.ones(3, 1, dtype=torch.bool), torch.tensor([4, 5, -1]), k=2)[0].tolist()
         [4]
     """
-    if k < 1:
-        raise ValueError(f"modal_vote: k must be >= 1, got {k}")
+    if present.dtype != torch.bool:
+        raise TypeError(f"modal_vote: present must be torch.bool, got {present.dtype}")
+    if present.shape != (len(labels), len(outputs)) or any(h.ndim != 2 or len(h) != len(labels) for h in outputs):
+        raise ValueError(
+            f"modal_vote: outputs and present must have shapes (n, K) and (n, modalities) of n = {len(labels)}, "
+            f"got {[tuple(h.shape) for h in outputs]} and {tuple(present.shape)}"
+        )
+    lengths = [k] * len(outputs) if isinstance(k, int) else list(k)
+    if len(lengths) != len(outputs) or min(lengths, default=1) < 1:
+        raise ValueError(f"modal_vote: k must be >= 1, one for all or each of {len(outputs)} modalities, got {k}")
     for name, value, choices in (("pool", pool, ("all", "labelled")), ("space", space, ("relaxed", "binary"))):
         if value not in choices:
             raise ValueError(f"modal_vote: {name} must be one of {choices}, got {value!r}")
@@ -75,7 +85,7 @@ def modal_vote(
             asking = present[block, m].nonzero()[:, 0]
             if not len(asking) or not len(known[m]):
                 continue
-            places = _neighbours(x[block[asking]], x[items[m]], k)
+            places = _neighbours(x[block[asking]], x[items[m]], lengths[m])
             own = torch.full((len(block), places.shape[1]), -1, device=labels.device)
             own[asking] = torch.where(places >= 0, items[m][places.clamp(min=0)], -1)
             lists.append(own)

@@ -11,6 +11,29 @@ from torch import Tensor
 _BINS = 0.01  # width of the bins of the histogram, of distances from 0 to 2
 
 
+def noisy_signs(features: Tensor, others: Tensor, threshold: float | Tensor) -> Tensor:
+    """Noisy labels: +1 where 1 - cos < threshold, else -1.
+
+    Args:
+        features: (n, d), floating, rows of length 1.
+        others: (m, d), likewise.
+        threshold: a cosine distance.
+
+    Returns:
+        int8 (n, m).
+
+    Example:
+        >>> import torch
+        >>> from fasthash.teachers import noisy_signs
+        >>> features = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+        >>> noisy_signs(features, features, 0.5).tolist()
+        [[1, 1, -1], [1, 1, 1], [-1, 1, 1]]
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        near = 1 - features @ others.T < threshold
+    return near.to(torch.int8).mul_(2).sub_(1)
+
+
 def pair_distances(features: Tensor) -> Tensor:
     """Cosine distances of all pairs i < j of features (n, d), rows of length 1: float32 (n (n - 1) / 2,)."""
     first, second = torch.triu_indices(len(features), len(features), offset=1, device=features.device)

@@ -18,7 +18,7 @@ def selector_reward(near: Tensor, far: Tensor, *, margin: float) -> Tensor:
         margin: beta.
 
     Returns:
-        In (0, 1], of the same shape, without gradient.
+        In [0, 1], of the same shape, without gradient; 0 where it is too small for the floats.
 
     Example:
         >>> import torch

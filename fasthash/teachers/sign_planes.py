@@ -19,6 +19,9 @@ def sign_planes(blocks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     Returns:
         Two planes, uint8 (n, ceil(n / 8)), each row packed as codes are.
 
+    Raises:
+        ValueError: no block.
+
     Example:
         >>> import torch
         >>> from fasthash.teachers import sign_planes, signs_at
@@ -27,7 +30,10 @@ def sign_planes(blocks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         [[1, 1], [1, 1]]
     """
     # One pass, since blocks are dear to compute.
-    positive, negative = zip(*((pack(block > 0), pack(block < 0)) for block in blocks), strict=True)
+    planes = [(pack(block > 0), pack(block < 0)) for block in blocks]
+    if not planes:
+        raise ValueError("sign_planes: blocks must be at least one, got none")
+    positive, negative = zip(*planes, strict=True)
     return torch.cat(positive), torch.cat(negative)
 
 

@@ -26,7 +26,8 @@ class Config:
         clip: largest norm of the gradient, taken over the parameters of each optimiser; None = as it comes.
         ema: largest decay of a running mean of the encoder's weights, which then makes the codes; None = no mean. After
             step t the decay is min(1 - 1 / (t + 1), ema).
-        validate_every: steps between scores of `fit`'s validation items; the end of the run is always scored.
+        validate_every: steps between scores of `fit`'s validation items, in stages that train what makes the codes; the
+            end of the run is always scored.
         patience: scores in a row without a new best after which training stops; None = train to the end.
         log_every: steps between lines of metrics.jsonl.
         checkpoint_every: steps between checkpoints; the last state is always kept.

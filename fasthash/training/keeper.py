@@ -110,8 +110,16 @@ class Keeper:
             self._write(stage.name, cursor, values)
         elif self._log is None and self._ranks.writes:
             self._open_log()
-        if self._validation is not None and self.steps % self._config.validate_every == 0:
+        due = self._validation is not None and self.steps % self._config.validate_every == 0
+        if due and self._moves_encoder(stage):
             self._score(stage.name, cursor)
+
+    def _moves_encoder(self, stage: Stage) -> bool:
+        """Whether a stage can change what is scored: while it trains something else, patience must not run out."""
+        moved = {
+            id(p) for name in stage.optimisers for group in self._optimisers[name].param_groups for p in group["params"]
+        }
+        return stage.after_step is not None or any(id(p) in moved for p in self._trained.parameters())
 
     def pause(self, cursor: Cursor, closed: bool) -> None:
         """Save if it is time, or asked for by Ctrl-C, which then goes on as KeyboardInterrupt."""

@@ -170,6 +170,7 @@ def test_items_in_several_modalities(refused, tmp_path):
     generator = np.random.default_rng(0)
     labels = np.arange(150) % 3
     image, text = (generator.standard_normal((3, n))[labels] + generator.standard_normal((150, n)) for n in (12, 8))
+    text[::5] = np.nan  # items without a text
     np.savez(tmp_path / "pairs.npz", image=image, text=text, labels=labels)
     items = ("--data", "features", "--root", "pairs.npz", "--items.modalities", "image", "text", "--standardise")
     options = ("--labels", "30", "--validation", "9", "--bits", "8", "--network.hidden", "16", "--epochs", "2")
@@ -179,6 +180,7 @@ def test_items_in_several_modalities(refused, tmp_path):
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert list(report) == ["image->text", "text->image"]
     assert "image->text" in result.stdout
+    assert report["image->text"]["items"] < report["text->image"]["items"]
     again = run("evaluate", "--run", "run", folder=tmp_path)
     assert again.returncode == 0, again.stderr
     assert all(line in result.stdout for line in again.stdout.splitlines())
@@ -235,7 +237,7 @@ def test_a_stopped_run_goes_on(trained):
         ([], 2, "usage: fasthash train METHOD"),
         (["--bits", "48"], 2, "expected one of METHOD, --config FILE and --resume RUN"),
         (["pts3h", "--config", "x.yaml"], 2, "expected one of METHOD, --config FILE and --resume RUN"),
-        (["pts3"], 1, "fasthash: create: name must be one of "),
+        (["pts3"], 2, "expected a METHOD, one of adsh, "),
         (["pts3h", "--nonsense", "1"], 2, "nonsense"),
         (["--resume", "somewhere", "--epochs", "3"], 2, "--resume: expected no option but --no-report beside it"),
         (["pts3h", "--near", "2"], 1, "fasthash: PTS3H: near must lie in"),

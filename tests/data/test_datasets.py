@@ -116,7 +116,7 @@ def test_mnist(tmp_path, packed):
     assert found.labels.tolist() == labels.tolist()
     x = found.source.take(torch.tensor([61_000]))[0, 0]
     assert torch.allclose(x[0, :3] * 255, torch.tensor([61_000 % 251, 9.0, 61_000 % 251]))
-    assert found.protocols == ("fashion-mnist", "fashion-mnist-semi")
+    assert found.protocols == ("fashion-mnist", "fashion-mnist-semi", "fashion-mnist-unsup")
     split = make_split("fashion-mnist", found.labels)
     assert split.queries.tolist() == list(range(60_000, 70_000))
 
@@ -231,7 +231,7 @@ def test_real_fashion_mnist(real_data):
     found = open_dataset("fashion-mnist", real_data / "fashion-mnist")
     assert np.bincount(found.labels).tolist() == [7_000] * 10
     assert 0.27 < float(found.source.take(torch.arange(0, 70_000, 70)).mean()) < 0.30
-    assert found.protocols == ("fashion-mnist", "fashion-mnist-semi")
+    assert found.protocols == ("fashion-mnist", "fashion-mnist-semi", "fashion-mnist-unsup")
 
 
 def test_real_features(real_data, tmp_path, monkeypatch):

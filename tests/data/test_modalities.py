@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fasthash.data import ItemSpec, Modalities, Standardisation, TrainingSet, standardisation_of
+from fasthash.data import ItemSpec, Modalities, Standardisation, TrainingSet, open_dataset, standardisation_of
 
 
 def pairs(n=12, missing=(1, 4)):
@@ -98,3 +98,23 @@ def test_unknown_modalities_and_half_standardised_sources_are_refused():
     half = {"image": source.modality("image").standardised(), "text": source.modality("text")}
     with pytest.raises(ValueError, match="expected all or none standardised, got some"):
         Modalities(half)
+
+
+def test_a_modality_that_no_training_row_has_cannot_be_standardised():
+    _, _, source = pairs()
+    with pytest.raises(ValueError, match="rows: expected one that has 'text' or more, got none"):
+        source.standardised([1, 4])
+
+
+def test_rows_of_a_file_that_are_nan_as_a_whole_are_missing(tmp_path):
+    image, text, _ = pairs(missing=(0, 1029), n=1100)
+    arrays = {"image": image.numpy(), "pixels": np.zeros((1100, 2), np.uint8), "text": text.numpy()}
+    labels = np.arange(1100) % 3
+    np.savez(tmp_path / "three.npz", labels=labels, **arrays)
+    found = open_dataset("features", tmp_path / "three.npz", modalities=["image", "pixels", "text"]).source
+    assert found.present.all(0).tolist() == [True, True, False]
+    assert (~found.present[:, 2]).nonzero()[:, 0].tolist() == [0, 1029]
+    arrays["text"][1050, 1] = np.nan
+    np.savez(tmp_path / "torn.npz", labels=labels, **arrays)
+    with pytest.raises(ValueError, match="rows NaN as a whole or not at all, got row 1050 of 'text'"):
+        open_dataset("features", tmp_path / "torn.npz", modalities=["image", "text"])

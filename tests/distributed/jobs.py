@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fasthash import methods
-from fasthash.data import Batch, TrainingSet
+from fasthash.data import Batch, Modalities, TrainingSet, as_source
 from fasthash.methods import DPSH, Cursor, Plan, State
 from fasthash.training import Config, Run, Silent, Validation, fit
 
@@ -32,6 +32,18 @@ DISTILLHASH = {
 }
 TERMS = {"w_max": 5.0, "ramp": 0.2, "g_point": 0.5, "g_graph": 1.0, "graph_loss": "likelihood"}
 MAH = {"bits": 4, "network": {"widths": (16,)}, "batch_size": 8, "outer_iters": 5, "inner_epochs": 2}
+SKDCH = {
+    "bits": 12,
+    "network": {"hidden": 16},
+    "lr": 0.1,
+    "batch_size": 16,
+    "epochs": 1,
+    "adversarial_rounds": 1,
+    "selector_epochs": 1,
+    "selector_queries": 4,
+    "selector_share": 0.3,
+    "refine_rounds": 1,
+}
 RANDOM = {"network": {"widths": (16,), "dropout": 0.3}, "perturbation": {"noise": 0.2}}
 
 
@@ -68,10 +80,13 @@ class Descent(DPSH):
 
 def train(folder: str, method: methods.Method, progress: Silent | None = None, **options: object) -> Run:
     x = torch.randn(72, 10, generator=torch.Generator().manual_seed(0))
+    source = as_source(x)
+    if method.name == "skdch":
+        source = Modalities({"left": x[:, :6], "right": x[:, 4:]}, present={"right": torch.arange(72) % 5 > 0})
     labels = torch.arange(72) % 3
-    data = TrainingSet(x[:60], labels[:60], labelled=range(20), unlabelled=range(20, 60))
+    data = TrainingSet(source.select(range(60)), labels[:60], labelled=range(20), unlabelled=range(20, 60))
     config = Config(folder, accelerator="cpu", log_every=3, validate_every=7, **options)
-    validation = Validation(x[60:], labels[60:], x[:20], labels[:20])
+    validation = Validation(source.select(range(60, 72)), labels[60:], source.select(range(20)), labels[:20])
     return fit(method, data, config, validation=validation, progress=progress or Silent())
 
 
@@ -84,6 +99,7 @@ RUNS = {
     "ssdh": partial(train, method=methods.create("ssdh", **SSDH)),
     "distillhash": partial(train, method=methods.create("distillhash", **DISTILLHASH)),
     "hashnet": partial(train, method=methods.create("hashnet", **SMALL)),
+    "skdch": partial(train, method=methods.create("skdch", **SKDCH)),
     "mah": partial(train, method=methods.create("mah", **MAH)),
 }
 

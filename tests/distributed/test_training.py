@@ -48,7 +48,9 @@ def two(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["descent", "clipped", "dpsh", "pts3h", "ssdh", "hashnet", "mah", "distillhash"])
+@pytest.mark.parametrize(
+    "name", ["descent", "clipped", "dpsh", "pts3h", "ssdh", "hashnet", "mah", "skdch", "distillhash"]
+)
 def test_losses_scores_and_weights_are_those_of_one_process(two, jobs, tmp_path, name):
     one, both = jobs.RUNS[name](str(tmp_path / name)), Run(two[0] / name)
     lines, expected = without_times(both), without_times(one)
@@ -61,7 +63,7 @@ def test_losses_scores_and_weights_are_those_of_one_process(two, jobs, tmp_path,
     (tensors, _), (wanted, _) = final_state(both), final_state(one)
     for key in (key for key in wanted if key.startswith("module/")):
         assert torch.allclose(tensors[key], wanted[key], rtol=1e-4, atol=1e-5), key
-    for key in (key for key in wanted if key.startswith("tensor/codes")):
+    for key in (key for key in wanted if key.startswith(("tensor/codes", "tensor/labels"))):
         assert torch.equal(tensors[key], wanted[key]), key
 
 

@@ -212,3 +212,8 @@ def test_errors():
         update_codes(v, u.expand(2, 2), block)
     with pytest.raises(ValueError, match=r"asymmetric: pull must have shape \(1, 2\), got \(3, 2\)"):
         asymmetric(u, gram(v), v, block.squared_norms(), v[:1], items=3)
+    with pytest.raises(ValueError, match=r"update_codes: pull must have shape \(2, 2\), got \(3, 2\)"):
+        update_codes(v, u, block, pull=torch.rand(3, 2))
+    for wrong in ({"zero": 1}, {"sweeps": 0}):
+        with pytest.raises(ValueError, match="update_codes: sweeps must be >= 1 and zero -1 or 0, got"):
+            update_codes(v, u, block, **wrong)

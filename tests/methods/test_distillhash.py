@@ -15,7 +15,14 @@ from fasthash.data import TrainingSet
 from fasthash.losses import signed_pairs
 from fasthash.methods import Cursor, DistillHash
 from fasthash.networks import HashNetwork, NetworkConfig, linear_head
-from fasthash.teachers import distil_pairs, pair_accuracy
+from fasthash.teachers import (
+    distil_pairs,
+    histogram_threshold,
+    neighbour_agreement,
+    noisy_signs,
+    pair_accuracy,
+    pair_distances,
+)
 from fasthash.training import Config, Silent, fit, load
 
 OPTIONS = {
@@ -80,6 +87,51 @@ def test_a_quantile_makes_that_share_of_the_pairs_similar():
     state, _ = state_after(distillhash(share=0.2), "features")
     similar = distillhash().noisy_pairs(state, torch.arange(60)) > 0
     assert int(similar.sum() - 60) == 2 * round(0.2 * 60 * 59 / 2)
+
+
+def test_the_histogram_of_distances_sets_the_threshold():
+    state, _ = state_after(distillhash(noisy="ssdh18"), "features")
+    f = torch.nn.functional.normalize(clusters().take(torch.arange(60)))
+    assert float(state.tensors["threshold"]) == pytest.approx(histogram_threshold(pair_distances(f)))
+
+
+def test_pixels_are_the_features_of_images():
+    flat = clusters().take(torch.arange(60))
+    images = TrainingSet(flat.reshape(60, 1, 2, 3), None, [], range(60))
+    method = distillhash(network={"backbone": "identity"})
+    state, _ = state_after(method, "features", "distil", data=images)
+    expected, _ = state_after(method, "features")
+    assert torch.equal(state.tensors["neighbours"], expected.tensors["neighbours"])
+    index = torch.tensor([5, 2, 40])
+    assert torch.equal(method.noisy_pairs(state, index), method.noisy_pairs(expected, index))
+    assert state.tensors["outputs"].shape == (60, 12)
+
+
+@pytest.mark.parametrize(("threshold", "which"), [(0.0, "none"), (2.0, "all")])
+def test_a_threshold_that_parts_no_pairs_warns(threshold, which):
+    x = clusters().take(torch.arange(60)).abs()
+    data = TrainingSet(x, None, [], range(60))
+    with pytest.warns(UserWarning, match=f"distance of {threshold:.4g} {which} of the sampled pairs are similar"):
+        state_after(distillhash(noisy="cosine", threshold=threshold), "features", data=data)
+
+
+def test_without_distilling_the_final_network_learns_the_noisy_pairs(tmp_path):
+    method = distillhash(pairs="noisy", network={"widths": (16,)}, perturbation={})
+    assert [stage.name for stage in method.plan(clusters(), seed=0)] == ["features", "final"]
+    state, (_, final) = state_after(method, "features")
+    index = torch.arange(7, 27)
+    loss = final.step(state, state.data.batch(index), Cursor((1,)))["likelihood"]
+    outputs = state.modules["student"](state.data.take(index))
+    torch.testing.assert_close(loss, signed_pairs(outputs, method.noisy_pairs(state, index)))
+    # Beside a distilled run: its weights at first, its batches, its labels.
+    beside, plan = state_after(distillhash(network={"widths": (16,)}, perturbation={}), "features")
+    ours, theirs = state.modules["student"].state_dict(), beside.modules["student"].state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+    pairs = zip(final.reads(state, Cursor((1,))), plan[3].reads(beside, Cursor((3,))), strict=True)
+    assert all(torch.equal(one.index, other.index) for one, other in pairs)
+    run, tensors = trained(tmp_path, method)
+    assert {line["stage"] for line in run.metrics()} == {"final"}
+    assert list(method.accuracy(tensors, clusters(), torch.arange(60) % 3)) == ["noisy"]
 
 
 def test_steps_see_noisy_pairs_first_and_kept_pairs_at_last(tmp_path):
@@ -196,7 +248,22 @@ def test_accuracy_is_that_of_the_whole_matrices(tmp_path):
     assert str(found) == str(expected)
     assert found["distilled"].decided > found["distilled, 2 neighbours"].decided
     with pytest.raises(ValueError, match=r"DistillHash.distilled: n_neighbors must lie in \[1, 6\], got 7"):
-        method.distilled(tensors, 7)
+        method.accuracy(tensors, data, labels[:5], (7,))
+
+
+def test_agreement_is_that_of_neighbouring_noisy_labels(tmp_path):
+    method, data = distillhash(), clusters()
+    _, tensors = trained(tmp_path, method)
+    f = torch.nn.functional.normalize(data.take(torch.arange(60)))
+    blocks = {"noisy": noisy_signs(f, f, tensors["threshold"])}
+    blocks |= {"distilled": torch.cat(list(method.distilled(tensors)))}
+    blocks |= {"distilled, 3 neighbours": torch.cat(list(method.distilled(tensors, 3)))}
+    expected = neighbour_agreement(
+        {name: [signs] for name, signs in blocks.items()}, f, tensors["neighbours"][:, 1:5], tensors["threshold"]
+    )
+    assert str(method.agreement(tensors, data, (3,), nearest=4)) == str(expected)
+    with pytest.raises(ValueError, match=r"DistillHash.agreement: nearest must lie in \[1, 7\], got 8"):
+        method.agreement(tensors, data, nearest=8)
 
 
 def test_what_keeps_nothing_warns():
@@ -241,6 +308,7 @@ def test_a_run_stopped_in_either_stage_goes_on_bit_for_bit(options, stop, tmp_pa
     [
         ({"noisy": "vgg"}, ValueError, "noisy must be one of"),
         ({"estimator": "codes"}, ValueError, "estimator must be one of"),
+        ({"pairs": "all"}, ValueError, "pairs must be one of"),
         ({"loss_final": "dsh"}, ValueError, "loss_final must be one of"),
         ({"threshold": 2.5}, ValueError, r"threshold must lie in \[0, 2\], got 2.5"),
         ({"share": 0.0}, ValueError, r"share must lie in \(0, 1\), got 0.0"),

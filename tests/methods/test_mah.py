@@ -1,12 +1,10 @@
 """ADSH and MAH: turns against dense matrices, the schedule, the codes of every length, and what heads share."""
 
 import copy
-import dataclasses
 
 import pytest
 import torch
 from by_hand import items, parameters, start
-from run_helpers import final_state
 
 from fasthash import methods, training
 from fasthash.data import TrainingSet
@@ -14,7 +12,6 @@ from fasthash.evaluation import mean_average_precision
 from fasthash.losses import group_consensus, label_similarity, signs
 from fasthash.methods import Cursor, State, walk
 from fasthash.networks import HashNetwork, build_network, linear_head
-from fasthash.ops import hamming_topk, pack
 
 SMALL = {
     "bits": 4,
@@ -209,76 +206,6 @@ def test_flat_heads_with_nothing_shared_are_warned_of():
         start(mah(**alone), items())
     start(mah(structure="flat", network={"backbone": "identity", "head": "mlp", "hidden": 8}), items())
     start(mah(structure="cascade", network={"backbone": "identity"}), items())
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """60 items of three classes, 40 of them labelled, in another order than that of x."""
-    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(60) % 3
-    rows = torch.randperm(60, generator=torch.Generator().manual_seed(1))
-    data = TrainingSet(x, labels, rows[:40], rows[40:])
-    config = training.Config(str(tmp_path_factory.mktemp("mah") / "run"))
-    method = mah(lengths=(4, 6, 8, 10, 12))
-    return training.fit(method, data, config, progress=training.Silent()), x, labels, rows
-
-
-def test_every_length_gives_codes_of_queries_and_of_the_database(trained):
-    run, x, labels, rows = trained
-    hasher = training.load(run)
-    assert hasher.lengths == (4, 6, 8, 10, 12)
-    assert torch.equal(hasher.database_rows, rows[:40])
-    assert torch.equal(hasher.encode(x), hasher.encode(x, length=4))
-    with torch.no_grad():
-        logits = hasher.network.head.logits(hasher.network.features(x))
-    for length, z in zip(hasher.lengths, logits, strict=True):
-        codes, database = hasher.encode(x, length=length), hasher.database_codes(length)
-        assert torch.equal(codes, pack(z))
-        assert database.shape == (40, -(-length // 8))
-        assert torch.equal(database, pack(final_state(run)[0][f"tensor/codes_{length}"]))
-        distances, _ = hamming_topk(codes, database, 40)
-        assert 0 <= distances.min() <= distances.max() <= length
-        score = mean_average_precision(codes, database, labels, labels[rows[:40]], bits=length)
-        assert 0 < score <= 1
-        both = hasher.encode_database(x, torch.arange(60), length=length)
-        assert torch.equal(both[rows[:40]], database)
-        assert torch.equal(both[rows[40:]], codes[rows[40:]])
-    with pytest.raises(ValueError, match=r"Hasher\.encode: length must be one of \(4, 6, 8, 10, 12\), got 5"):
-        hasher.encode(x, length=5)
-    with pytest.raises(ValueError, match=r"Hasher\.database_codes: length must be one of"):
-        hasher.database_codes(5)
-    with pytest.raises(ValueError, match=r"Hasher\.encode_database: rows must have shape \(60,\) like x, got \(3,\)"):
-        hasher.encode_database(x, [0, 1, 2])
-
-
-def test_reports_rank_the_learnt_codes_or_those_of_the_network(trained, monkeypatch):
-    monkeypatch.setattr(training.report, "_save_plots", lambda report, run: None)
-    run, x, labels, _ = trained
-    sides = {"queries": x[:9], "database": x, "query_labels": labels[:9], "database_labels": labels}
-
-    def saved(**options):
-        training.report_run(run, **sides, **options)
-        return run.codes("database")
-
-    hasher = training.load(run)
-    codes, bits = saved(length=10, database_rows=torch.arange(60))
-    assert bits == 10
-    assert torch.equal(codes, hasher.encode_database(x, torch.arange(60), length=10))
-    network = dataclasses.replace(run.method(), database="network")
-    assert torch.equal(saved()[0], hasher.encode(x))
-    assert torch.equal(saved(method=network, database_rows=torch.arange(60))[0], hasher.encode(x))
-    assert not torch.equal(saved(database_rows=torch.arange(60))[0], hasher.encode(x))
-
-
-def test_other_methods_have_one_length_and_no_codes_of_their_own(tmp_path):
-    method = methods.create("dpsh", bits=12, network={"widths": (8,)}, epochs=1, batch_size=20, labelled=8)
-    run = training.fit(method, items(), training.Config(str(tmp_path / "run")), progress=training.Silent())
-    hasher = training.load(run)
-    assert hasher.lengths == (12,)
-    assert hasher.database_rows is None
-    assert torch.equal(hasher.encode_database(torch.ones(2, 6), [0, 1]), hasher.encode(torch.ones(2, 6)))
-    with pytest.raises(ValueError, match=r"Hasher\.database_codes: expected a run that found codes"):
-        hasher.database_codes()
 
 
 def gaussians(seed=0):

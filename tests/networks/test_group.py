@@ -88,3 +88,31 @@ def test_a_group_replaces_a_group_and_other_ends_are_refused():
     assert again.shared[0] is head.shared[0]
     with pytest.raises(TypeError, match="GroupHead: head must end in a linear layer, got ReLU"):
         GroupHead(torch.nn.Sequential(torch.nn.Linear(7, 4), torch.nn.ReLU()), LENGTHS)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"structure": "tree"}, 'GroupHead: structure must be one of "flat", "cascade", got \'tree\''),
+        ({"lengths": ()}, r"GroupHead: lengths must be one or more, each >= 1, got \(\)"),
+        ({"lengths": (0, 4)}, r"GroupHead: lengths must be one or more, each >= 1, got \(0, 4\)"),
+        ({"divide_all": 0.0}, r"GroupHead: divisors must be > 0, got 0\.0 and 1\.0"),
+    ],
+)
+def test_what_a_group_is_made_of_is_checked(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        GroupHead(linear_head(7, 4), **{"lengths": LENGTHS, **wrong})
+
+
+def test_a_group_is_where_the_layer_was_that_it_replaces():
+    head = GroupHead(torch.nn.Linear(7, 4, dtype=torch.float64), LENGTHS, "cascade")
+    assert head(torch.randn(3, 7, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_a_length_that_is_not_there_is_refused_by_name():
+    network = build_network(NetworkConfig("mlp", widths=(8,)), (5,), 4)
+    with pytest.raises(TypeError, match="OfLength: network must have a GroupHead, got Sequential"):
+        OfLength(network, 4)
+    network.head = GroupHead(network.head, LENGTHS, "cascade")
+    with pytest.raises(ValueError, match=r"OfLength: length must be one of \(4, 6, 10\), got 5"):
+        OfLength(network, 5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fasthash.ops import hamming_distance, pack
-from fasthash.teachers import distil_pairs, feature_knn_graph, fit_calibration, neighbour_table
+from fasthash.teachers import distil_pairs, neighbour_table
 from fasthash.teachers.distil import distance_tables
 
 CODES = ["1111", "1110", "0000", "0001", "1100"]
@@ -188,30 +188,6 @@ def test_equal_codes_keep_no_positive_pair():
     assert not torch.cat(list(distil_pairs(torch.ones(6, 80), table, (0, 2), (0, 2)))).any()
 
 
-def test_the_table_begins_with_the_item_itself_also_among_twins():
-    features = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]).repeat(3, 1)
-    table = neighbour_table(features, 4)
-    assert torch.equal(table[:, 0], torch.arange(9))
-    assert torch.equal(table[:, 1:], feature_knn_graph(features, 3))
-    assert table[4].tolist() == [4, 1, 7, 0]
-
-
-def test_calibration_is_the_logistic_fit():
-    generator = torch.Generator().manual_seed(0)
-    theta = 4 * torch.randn(20_000, generator=generator)
-    similar = torch.rand(20_000, generator=generator) < (0.5 * theta - 1).sigmoid()
-    a, b = fit_calibration(theta, similar)
-    assert a == pytest.approx(0.5, abs=0.03)
-    assert b == pytest.approx(-1, abs=0.06)
-    z = (a * theta + b).double().requires_grad_()
-    torch.nn.functional.binary_cross_entropy_with_logits(z, similar.double()).backward()
-    assert z.grad.sum().abs() < 1e-4
-    assert (z.grad * theta).sum().abs() < 1e-4
-    # Labels that a threshold separates, and labels that fall with Theta.
-    assert 1 < fit_calibration(theta, theta > 0)[0] < 1e4
-    assert fit_calibration(theta, theta < 0)[0] == 1e-6
-
-
 def test_errors_name_the_argument():
     h, table = outputs()
     for wrong, kind, message in (
@@ -230,7 +206,3 @@ def test_errors_name_the_argument():
     ):
         with pytest.raises(kind, match=f"distil_pairs: {message}"):
             distil_pairs(**{"outputs": h, "neighbours": table, "positive": (0, 8), "negative": (0, 8), **wrong})
-    with pytest.raises(ValueError, match="neighbour_table: k must be >= 2, got 1"):
-        neighbour_table(h, 1)
-    with pytest.raises(ValueError, match=r"fit_calibration: theta and similar must have one shape \(pairs,\)"):
-        fit_calibration(h[0], h > 0)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fasthash.teachers import feature_knn_graph
+from fasthash.teachers import feature_knn_graph, neighbour_table
 
 
 def points(n, d=3, seed=0):
@@ -65,3 +65,26 @@ def test_errors_name_the_argument():
         feature_knn_graph(points(3), 1, database=points(3, 2))
     with pytest.raises(ValueError, match="feature_knn_graph: rows must be >= 1, got 0"):
         feature_knn_graph(points(3), 1, rows=0)
+
+
+def test_the_table_begins_with_the_item_itself_also_among_twins():
+    features = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]).repeat(3, 1)
+    table = neighbour_table(features, 4)
+    assert torch.equal(table[:, 0], torch.arange(9))
+    assert torch.equal(table[:, 1:], feature_knn_graph(features, 3))
+    assert table[4].tolist() == [4, 1, 7, 0]
+
+
+def test_rows_of_zeros_are_no_near_neighbours():
+    """Cosines of 0.8, 0.6 and 0.3 to the first; zeros would come before the last by Euclidean distance."""
+    cosines = torch.tensor([1.0, 0.8, 0.6, 0.3])
+    features = torch.stack([cosines, (1 - cosines**2).sqrt()], 1)
+    features = torch.cat([torch.zeros(2, 2), features])
+    table = neighbour_table(features, 6)
+    assert table[2].tolist() == [2, 3, 4, 5, 0, 1]
+    assert table[0, :2].tolist() == [0, 1]
+
+
+def test_a_table_without_neighbours_is_refused():
+    with pytest.raises(ValueError, match="neighbour_table: k must be >= 2, got 1"):
+        neighbour_table(points(4), 1)

@@ -13,3 +13,8 @@ def test_signs_come_back_at_any_places(n, rows):
     assert all(plane.shape == (n, -(-n // 8)) and plane.dtype == torch.uint8 for plane in planes)
     for index in (torch.arange(n), torch.randint(n, (5,), generator=generator), torch.empty(0, dtype=torch.int64)):
         assert torch.equal(signs_at(planes, index), signs[index][:, index])
+
+
+def test_no_block_is_refused():
+    with pytest.raises(ValueError, match="sign_planes: blocks must be at least one, got none"):
+        sign_planes(iter([]))

@@ -99,10 +99,11 @@ class Modalities(Source):
     def standardised(self, rows: Any = None) -> Modalities:
         """See `Source.standardised`; each modality by those of the rows that have it."""
         chosen = torch.arange(len(self)) if rows is None else torch.as_tensor(rows, dtype=torch.int64)
-        sources = {
-            name: source.standardised(chosen[self.present[chosen, m]])
-            for m, (name, source) in enumerate(self._sources.items())
-        }
+        there = {name: chosen[self.present[chosen, m]] for m, name in enumerate(self.names)}
+        for name, own in there.items():
+            if not len(own):
+                raise ValueError(f"Modalities.standardised: rows: expected one that has {name!r} or more, got none")
+        sources = {name: source.standardised(there[name]) for name, source in self._sources.items()}
         return self._with(sources, self.present)
 
     @property
@@ -128,6 +129,25 @@ class Modalities(Source):
 
     def _with(self, sources: Mapping[str, Source], present: Tensor) -> Modalities:
         return Modalities(sources, {name: present[:, m] for m, name in enumerate(sources)})
+
+
+def rows_with_values(name: str, source: Source) -> Tensor:
+    """Bool (n,): the rows of a modality that are not NaN as a whole, which is how a file of floats leaves some out.
+
+    Raises:
+        ValueError: a row in which some values are NaN and others not; it names the modality.
+    """
+    there = []
+    for block in source.blocks():
+        missing = block.flatten(1).isnan()
+        there.append(~missing.all(1))
+        torn = (missing.any(1) & there[-1]).nonzero()[:, 0]
+        if len(torn):
+            row = sum(map(len, there[:-1])) + int(torn[0])
+            raise ValueError(
+                f"open_dataset: modalities: expected rows NaN as a whole or not at all, got row {row} of {name!r}"
+            )
+    return torch.cat(there) if there else torch.ones(0, dtype=torch.bool)
 
 
 def standardisation_of(

@@ -132,6 +132,16 @@ SINGLE_LABEL = (
         unknown="Ours: no published number has these counts.",
     ),
     Protocol(
+        name="fashion-mnist-unsup",
+        **_FASHION,
+        chosen="per class",
+        queries=10_000,
+        unlabelled=5_000,
+        database=60_000,
+        source="fasthash, after cifar10-unsup",
+        unknown="Ours: no published number has these counts.",
+    ),
+    Protocol(
         name="imagenet100",
         data="ImageNet, the training and validation images of 100 classes",
         items=133_503,
