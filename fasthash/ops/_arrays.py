@@ -25,7 +25,9 @@ class _Writable:
 def _from_numpy(function: str, name: str, array: NDArray[Any]) -> torch.Tensor:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    if array.itemsize and (not array.flags.aligned or any(s < 0 or s % array.itemsize for s in array.strides)):
+    if array.itemsize == 0:  # which ends the process in torch 2.6
+        raise TypeError(f"{function}: {name}: expected a dtype that torch knows, got {array.dtype}")
+    if not array.flags.aligned or any(s < 0 or s % array.itemsize for s in array.strides):
         array = np.array(array, order="C")  # torch knows no such layout
     try:
         return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writable(array)))
