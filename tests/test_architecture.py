@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "data": set(),
     "methods": {"losses", "teachers", "networks", "data", "ops"},
     "training": {"methods", "evaluation", "teachers", "data", "networks", "ops"},
-    "cli": {"index", "training", "methods", "evaluation", "data", "ops", "_native"},
+    "report": {"training", "evaluation", "data", "ops"},
+    "cli": {"report", "index", "training", "methods", "evaluation", "data", "ops", "_native"},
 }
 
 

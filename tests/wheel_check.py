@@ -2,8 +2,8 @@
 
 python tests/wheel_check.py [--python PYTHON] [--with torch==2.6.0 --with numpy==2.0.0] [-- pytest arguments]
 
-Everything happens in a temporary folder. The wheel has no CUDA kernels. Without pytest arguments, those tests run that
-are not slow. It ends with a row for the table of docs/install.md.
+Everything happens in a temporary folder. The wheel has no CUDA kernels. Without pytest arguments, the tests that are
+not slow run. It ends with a row for the table of docs/install.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IN_SDIST = ["benchmarks", "cmake", "csrc", "docs", "examples", "fasthash", "test
 IN_SDIST += ["CHANGELOG.md", "CITATION.cff", "CMakeLists.txt", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md"]
 IN_SDIST += ["PKG-INFO", "pyproject.toml"]
 # What the tests read beside the package.
-FOR_TESTS = [name for name in IN_SDIST if name not in ("csrc", "fasthash", "PKG-INFO")]
+FOR_TESTS = [name for name in IN_SDIST if name not in ("fasthash", "PKG-INFO")]
 
 
 def main() -> None:
@@ -88,7 +88,7 @@ def unpack_tests(sdist: Path, folder: Path) -> Path:
             expected = {name for name in tracked.stdout.split("\n") if name.split("/")[0] in IN_SDIST}
             compare("sdist", [re.escape(name) for name in expected | {"PKG-INFO"}], [name for name in names if name])
         root = archive.getnames()[0].split("/")[0]
-        archive.extractall(folder, [m for m in archive if m.name.split("/")[1] in FOR_TESTS])
+        archive.extractall(folder, [m for m in archive if m.name.split("/")[1] in FOR_TESTS], filter="data")
     return folder / root
 
 

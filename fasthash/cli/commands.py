@@ -171,6 +171,24 @@ def audit(
     run(files, bits, (query_features, database_features), k, json)
 
 
+def report(runs: tyro.conf.Positional[tuple[str, ...]], out: str | None = None) -> None:
+    """Write one HTML page of runs: metrics, curves, history, codes, retrieval grids, side by side.
+
+    Example: fasthash report runs/first
+    Example: fasthash report runs/first runs/second --out report.html
+
+    The page loads nothing, so that it can be sent or put beside a paper. Differences are taken to the first run. What
+    a run folder lacks is said in its place.
+
+    Args:
+        runs: run folders of `fasthash train`, or of `training.fit`.
+        out: file to write; default report.html in the first run folder.
+    """
+    from fasthash.cli.report import run
+
+    run(runs, out)
+
+
 def index_build(
     codes: tuple[str, ...],
     out: str,
@@ -318,6 +336,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "search": search,
     "evaluate": evaluate,
     "audit": audit,
+    "report": report,
     "info": info,
     "completion": completion,
 }

@@ -103,7 +103,8 @@ def compare(
 
     Raises:
         TypeError: not two reports.
-        ValueError: reports of different queries, or options out of range.
+        ValueError: reports of different queries, one read from a file, which has no values of single queries, or
+            options out of range.
 
     Example:
         >>> from fasthash.evaluation import evaluate
@@ -124,6 +125,12 @@ def compare(
             f"compare: b: expected a report of the same {a.queries:,} queries, got {b.queries:,} queries with "
             f"{'the same' if a.digest == b.digest else 'other'} labels"
         )
+    for argument, report in (("a", a), ("b", b)):
+        if any(len(score.per_query) != report.queries for score in report.scores.values()):
+            raise ValueError(
+                f"compare: {argument}: expected a report with the values of single queries, as `evaluate` returns it, "
+                "got one without"
+            )
     resamples = check_integer("compare", "resamples", resamples, 100)
     if not 0 < confidence < 1:
         raise ValueError(f"compare: confidence: expected a number between 0 and 1, got {confidence}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -124,6 +125,47 @@ class RetrievalReport:
         converted: dict[str, Any] = plain(result)
         return converted
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> RetrievalReport:
+        """A report again from what `to_dict` or a file of `to_json` holds: all but the values of single queries.
+
+        Raises:
+            KeyError, TypeError, ValueError: something else.
+
+        Example:
+            >>> from fasthash.evaluation import RetrievalReport, evaluate
+            >>> codes, labels = np.array([[True, False], [True, True]]), np.array([0, 0])
+            >>> report = evaluate(codes, codes.copy(), labels, labels)
+            >>> RetrievalReport.from_dict(json.loads(report.to_json()))["mAP@all"].convention
+            'mAP@all[divisor=hits, ties=expected, empty=zero, relevance=share]'
+        """
+        scores = {}
+        for name, score in content["scores"].items():
+            value = math.nan if score["value"] is None else score["value"]
+            rest = (score["empty"], score["convention"], score["best"], score["worst"])
+            scores[name] = Score(value, np.zeros(0), *rest)
+        curves = {}
+        for name, curve in content["curves"].items():
+            curves[name] = PrecisionRecallCurve(
+                by=curve["by"],
+                points=np.array(curve["points"], dtype=np.int64),
+                precision=_floats(curve["precision"]),
+                recall=_floats(curve["recall"]),
+                empty_share=_floats(curve["empty_share"]),
+                convention=curve["convention"],
+            )
+        distances = (np.array(content["distances"][side], dtype=np.int64) for side in ("relevant", "irrelevant"))
+        return cls(
+            **{name: content[name] for name in ("queries", "items", "bits", "settings", "notes", "digest")},
+            scores=scores,
+            curves=curves,
+            distances=DistanceHistogram(*distances),
+            query_bits=_statistics(content["query_bits"]),
+            database_bits=_statistics(content["database_bits"]),
+            alarms=[Alarm(**alarm) for alarm in content["alarms"]],
+            cost=Cost(**content["cost"]),
+        )
+
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """`to_dict` as JSON, also written to ``path`` if one is given."""
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
@@ -184,6 +226,16 @@ def _bits(statistics: BitStatistics) -> dict[str, Any]:
         "constant": statistics.constant,
         "duplicate_rate": statistics.duplicate_rate,
     }
+
+
+def _statistics(content: Mapping[str, Any]) -> BitStatistics:
+    share = math.nan if content["largest_share"] is None else content["largest_share"]
+    return BitStatistics(content["codes"], _floats(content["mean"]), content["distinct"], share)
+
+
+def _floats(values: list[float | None]) -> NDArray[np.float64]:
+    """With NaN for None."""
+    return np.array(values, dtype=np.float64)
 
 
 def plain(x: Any) -> Any:
