@@ -217,6 +217,14 @@ def test_the_document_shows_the_kept_results(tmp_path: Path) -> None:
     assert copy.read_text() == DOCUMENT.read_text(), "run benchmarks/peers.py --table docs/performance.md"
 
 
+def test_the_page_of_distillhash_shows_the_kept_figures(tmp_path: Path) -> None:
+    page = DOCUMENT.parent / "methods" / "distillhash.md"
+    copy = tmp_path / "distillhash.md"
+    copy.write_text(page.read_text().replace("| noisy ", "| other "))
+    assert "pairs cifar10-unsup" in _run(BENCHMARKS / "distilled_pairs.py", "--seeds", "--table", copy)
+    assert copy.read_text() == page.read_text(), "run benchmarks/distilled_pairs.py --seeds --table " + str(page)
+
+
 def test_results_of_methods_show_differences_by_seed_and_never_guess(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
@@ -245,6 +253,21 @@ print(len(read(path)))
     assert ssdh.count("not run") == 3
     listed = _run(BENCHMARKS / "methods.py", "--list", "--csv", tmp_path / "methods.csv", "--only", "ssdh", "12", "500")
     assert [line.rsplit(": ")[1] for line in listed.splitlines()] == ["done"] * 2 + ["not run"] * 3
+
+
+def test_longer_codes_of_a_run_stand_beside_its_own_and_in_no_mean() -> None:
+    code = """
+from method_low_bit import COURSE
+from method_tables import tables
+row = {"data": COURSE.data, "labels": str(COURSE.labels), "variant": "mah, flat", "bits": "4", "train_cpu_seconds": "1"}
+scores = {"": (0.6, 0.8), "8": (0.7, 0.9)}
+rows = [row | {"seed": str(s), "length": n, "map": str(x)} for n, found in scores.items() for s, x in enumerate(found)]
+made = tables([COURSE], rows)
+print(made[COURSE.name], made[COURSE.name + " lengths"])
+"""
+    cells = [[cell.strip() for cell in line.split("|")[1:3]] for line in _in_benchmarks(code).splitlines()]
+    assert ["mah, flat", "0.7000 ± 0.1414 (2)"] in cells
+    assert ["mah, flat, 4 bits", "8: 0.8000 ± 0.1414 (2)"] in cells
 
 
 @pytest.mark.skipif("FASTHASH_DATA" not in os.environ, reason="FASTHASH_DATA names no folder with features of CIFAR-10")
