@@ -75,6 +75,21 @@ def gains(rows: Sequence[Row], variants: Sequence[str], baseline: str, bits: Seq
     return table(["", *(f"{width} bits" for width in bits)], lines)
 
 
+def lengths(rows: Sequence[Row], group: Group, column: str) -> str:
+    """One line a variant and width whose runs give longer codes too, a column for each of these."""
+    lines = []
+    for variant in group.variants:
+        for width in group.bits:
+            own = [row for row in rows if row["length"] and (row["variant"], row["bits"]) == (variant.name, str(width))]
+            found: dict[int, list[float]] = {}
+            for row in own:
+                found.setdefault(int(row["length"]), []).append(float(row[column]))
+            cells = [f"{length}: {spread(found[length], group.seeds)}" for length in sorted(found)]
+            if cells:
+                lines.append([f"{variant.name}, {width} bits", "; ".join(cells)])
+    return table(["", "longer codes of the same runs"], lines)
+
+
 def tables(groups: Sequence[Group], rows: Sequence[Row]) -> dict[str, str]:
     """All tables, by name, of rows with the options of today."""
     made = {}
@@ -83,5 +98,7 @@ def tables(groups: Sequence[Group], rows: Sequence[Row]) -> dict[str, str]:
         made[group.name] = scores(here, group, "map")
         if group.baseline is not None:
             made[f"{group.name} gains"] = gains(here, group.compared, group.baseline, group.bits, "map")
+        if any(row["length"] for row in here):
+            made[f"{group.name} lengths"] = lengths(here, group, "map")
         made[f"{group.name} seconds"] = scores(here, group, "train_cpu_seconds", digits=0)
     return made

@@ -255,6 +255,21 @@ print(len(read(path)))
     assert [line.rsplit(": ")[1] for line in listed.splitlines()] == ["done"] * 2 + ["not run"] * 3
 
 
+def test_longer_codes_of_a_run_stand_beside_its_own_and_in_no_mean() -> None:
+    code = """
+from method_low_bit import COURSE
+from method_tables import tables
+row = {"data": COURSE.data, "labels": str(COURSE.labels), "variant": "mah, flat", "bits": "4", "train_cpu_seconds": "1"}
+scores = {"": (0.6, 0.8), "8": (0.7, 0.9)}
+rows = [row | {"seed": str(s), "length": n, "map": str(x)} for n, found in scores.items() for s, x in enumerate(found)]
+made = tables([COURSE], rows)
+print(made[COURSE.name], made[COURSE.name + " lengths"])
+"""
+    cells = [[cell.strip() for cell in line.split("|")[1:3]] for line in _in_benchmarks(code).splitlines()]
+    assert ["mah, flat", "0.7000 ± 0.1414 (2)"] in cells
+    assert ["mah, flat, 4 bits", "8: 0.8000 ± 0.1414 (2)"] in cells
+
+
 @pytest.mark.skipif("FASTHASH_DATA" not in os.environ, reason="FASTHASH_DATA names no folder with features of CIFAR-10")
 def test_a_finished_run_of_a_method_is_not_run_again(tmp_path: Path) -> None:
     words = ("--only", "lsh", "12", "5000", "--seeds", 0, "--csv", tmp_path / "methods.csv", "--runs", tmp_path)

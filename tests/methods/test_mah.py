@@ -161,7 +161,15 @@ def test_one_order_in_all_passes_or_another_in_each():
         assert torch.equal(later, batches[4])
 
 
-def test_fresh_outputs_are_those_of_the_trained_network_in_evaluation_mode():
+def test_no_more_items_are_drawn_than_there_are():
+    data, method = items(labelled=40), mah(num_samples=1000)
+    state, history = run(method, data)
+    assert state.tensors["index"].sort()[0].tolist() == list(range(40))
+    assert len(history) == 2 * 8
+
+
+def test_fresh_outputs_are_those_of_the_trained_network_in_evaluation_mode(monkeypatch):
+    monkeypatch.setattr("fasthash.methods.adsh.BLOCK", 5)
     data = items(labelled=40)
     method = mah(u_for_codes="fresh", network={"widths": (16,), "dropout": 0.5})
     state, _ = run(method, data)
