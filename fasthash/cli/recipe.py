@@ -260,7 +260,18 @@ def _draw(dataset: Dataset, options: DataOptions, seed: int) -> Split:
     classes = max(len(sizes), 1)
     # A tenth of all items, or what the smallest class has beside its labelled ones.
     most = int(sizes.min(initial=len(labels))) - options.labels // classes
+    for name, count in {"labels": options.labels, "validation": options.validation, "queries": options.queries}.items():
+        if count is not None and labels.ndim == 1 and count % classes:
+            near = max(count // classes, 1) * classes
+            raise ValueError(
+                f"train: --{name}: expected as many of each of {classes} classes, such as {near}, got {count}"
+            )
     queries = options.queries
+    if labels.ndim == 1 and most < 1:
+        raise ValueError(
+            f"train: --labels: expected fewer than {sizes.min()} of each class, the items of the smallest one, for one "
+            f"at least is a query, got {options.labels} for {classes} classes"
+        )
     if queries is None:
         queries = max(min(round(len(labels) / 10 / classes), most), 1) * classes
     return draw_split(

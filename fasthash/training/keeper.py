@@ -72,7 +72,8 @@ class Keeper:
         self._validation, self._bits, self._hint = validation, method.bits, hint
         self._start = start
         self._log: Log | None = None
-        self.interrupt = Interrupt()
+        # Of several processes torchrun terminates those that wait for one that has failed: they must not go on.
+        self.interrupt = Interrupt(terminate=ranks.count == 1)
         self.steps = self._saved_steps = int(saved.get("steps", 0))
         self._log_size = int(saved.get("metrics_bytes", 0))
         # What is trained and averaged, and what is scored: the running mean, where there is one.

@@ -81,13 +81,13 @@ class Lines:
 
     def __init__(self, name: str = "train", stream: TextIO | None = None, seconds: float = 10.0) -> None:
         self._name, self._stream, self._seconds = name, stream or sys.stderr, seconds
-        self._total = self._done = 0
+        self._total = self._done = self._before = 0
         self._stage, self._losses = "", ""
         self._began = self._last = time.monotonic()
 
     def start(self, total: int, done: int) -> None:
         """First line."""
-        self._total, self._done = total, done
+        self._total, self._done, self._before = total, done, done
         self._began = self._last = time.monotonic()
         self.note(f"{self._name}: {total} steps" + (f", {done} done before" if done else ""))
 
@@ -112,8 +112,10 @@ class Lines:
 
     def _line(self) -> None:
         seconds = time.monotonic() - self._began
+        left, made = self._total - self._done, self._done - self._before
+        remaining = f", about {seconds / made * left:.0f} s left" if left and made else ""
         values = f" {self._stage} {self._losses}".rstrip()
-        self.note(f"{self._name}: step {self._done}/{self._total} after {seconds:.1f} s{values}")
+        self.note(f"{self._name}: step {self._done}/{self._total} after {seconds:.1f} s{remaining}{values}")
 
 
 def default_progress(name: str = "train") -> Progress:

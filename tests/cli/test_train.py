@@ -242,6 +242,11 @@ def test_a_stopped_run_goes_on(trained):
         (["--resume", "somewhere", "--epochs", "3"], 2, "--resume: expected no option but --no-report beside it"),
         (["pts3h", "--near", "2"], 1, "fasthash: PTS3H: near must lie in"),
         (["pts3h", "--data", "cifar"], 1, "fasthash: open_dataset: name: expected one of "),
+        (
+            ["pts3h", "--protocol", "digits-semi", "--labels", "25"],
+            1,
+            "keep_labelled: count: expected a multiple of 10 classes",
+        ),
         (["pts3h", "--data", "digits", "--queries", "10"], 1, "fasthash: train: --queries: expected none beside"),
         (["--resume", "nowhere"], 1, "fasthash: train: --resume: expected a run folder of `fasthash train`"),
         (["--config", "nowhere.yaml"], 1, "fasthash: train: --config 'nowhere.yaml': expected a YAML file"),
@@ -452,3 +457,20 @@ def test_items_without_a_label_are_trained_on_and_not_reported_on(tmp_path):
     found = training.Run(tmp_path / "run")
     assert len(found.codes("database")[0]) == 30
     assert (found.config()["items"]["labelled"], found.config()["items"]["unlabelled"]) == (10, 40)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--labels", "25"), "train: --labels: expected as many of each of 2 classes, such as 24, got 25"),
+        (
+            ("--labels", "4", "--queries", "3"),
+            "train: --queries: expected as many of each of 2 classes, such as 2, got 3",
+        ),
+        (("--labels", "60"), "train: --labels: expected fewer than 30 of each class, the items of the smallest one"),
+    ],
+)
+def test_numbers_that_do_not_fit_the_classes(refused, tmp_path, options, message):
+    np.savez(tmp_path / "mine.npz", features=np.zeros((60, 4), np.float32), labels=np.arange(60) % 2)
+    code, said = refused("train", "pts3h", "--data", "features", "--root", "mine.npz", *options)
+    assert (code, message in " ".join(said.split())) == (1, True), said

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import re
 import signal
 
 import numpy as np
@@ -165,7 +166,8 @@ def test_lines_off_a_terminal(digits, tmp_path):
     lines = out.getvalue().splitlines()
     assert lines[0] == "digits: 100 steps"
     assert lines[20].startswith("digits: step 20/100 after ")
-    assert "train dpsh 0." in lines[20]
+    assert re.search(r"after \d+\.\d s, about \d+ s left train dpsh 0\.", lines[20])
+    assert "left" not in lines[-1]
     assert len(lines) == 101  # the first, and one a step: the last step is not told twice
 
 

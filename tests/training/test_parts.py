@@ -19,6 +19,16 @@ def test_first_ctrl_c_asks_second_stops_and_the_handler_comes_back():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_termination_counts_as_ctrl_c_where_it_is_asked_for():
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupt(terminate=True) as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupt.asked
+    assert signal.getsignal(signal.SIGTERM) is before
+    with Interrupt():
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_interrupt_does_nothing_in_another_thread():
     before, seen = signal.getsignal(signal.SIGINT), []
 
