@@ -10,7 +10,7 @@ from typing import Any
 import griffe
 from mkdocs.structure.files import File, Files, InclusionLevel
 
-ROOMS = ("data", "distributed", "evaluation", "losses", "methods", "networks", "teachers", "training")
+ROOMS = ("data", "distributed", "evaluation", "losses", "methods", "networks", "report", "teachers", "training")
 OUTSIDE = re.compile(r"(!?)\[([^]]*)\]\(((?:\.\./)+[^)\s]+)\)")
 PICTURES = {"../benchmarks/results/peers.png": "images/peers.png"}
 

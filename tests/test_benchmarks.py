@@ -217,6 +217,14 @@ def test_the_document_shows_the_kept_results(tmp_path: Path) -> None:
     assert copy.read_text() == DOCUMENT.read_text(), "run benchmarks/peers.py --table docs/performance.md"
 
 
+def test_the_page_of_distillhash_shows_the_kept_figures(tmp_path: Path) -> None:
+    page = DOCUMENT.parent / "methods" / "distillhash.md"
+    copy = tmp_path / "distillhash.md"
+    copy.write_text(page.read_text().replace("| noisy ", "| other "))
+    assert "pairs cifar10-unsup" in _run(BENCHMARKS / "distilled_pairs.py", "--seeds", "--table", copy)
+    assert copy.read_text() == page.read_text(), "run benchmarks/distilled_pairs.py --seeds --table " + str(page)
+
+
 def test_results_of_methods_show_differences_by_seed_and_never_guess(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 Ties = Literal["expected", "index", "best", "worst"]
+Runs = Annotated[
+    tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(one or more)")
+]
 
 
 def demo(out: str = "runs/demo", seed: int = 0) -> None:
@@ -171,7 +174,7 @@ def audit(
     run(files, bits, (query_features, database_features), k, json)
 
 
-def report(runs: tyro.conf.Positional[tuple[str, ...]], out: str | None = None) -> None:
+def report(runs: Runs = (), out: str | None = None) -> None:
     """Write one HTML page of runs: metrics, curves, history, codes, retrieval grids, side by side.
 
     Example: fasthash report runs/first

@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 import fasthash
 from fasthash import evaluation, methods, training
-from fasthash.data import Split, TrainingSet, load_digits, make_split
+from fasthash.data import Split, TrainingSet, load_digits, make_split, open_dataset
+from fasthash.report import Items, read_run, write_page
 
 Codes = torch.Tensor
 BITS = 48
@@ -63,17 +64,21 @@ def run(out: str, seed: int) -> None:
     ]
     print("\n" + _table(outcomes, counts), flush=True)
     _write(folder, outcomes, images, labels, split)
+    items = Items(open_dataset("digits"), split)
+    runs = [read_run(folder / method.name, name=title, items=items) for title, method in plans.items()]
+    write_page(runs, folder / "report.html")
     print(f"\nWritten to {folder}/:")
     for name, what in FILES.items():
         print(f"  {name:<22}{what}")
 
 
 FILES = {
+    "report.html": "both runs side by side, with curves, history and pictures to click, for a browser",
     "metrics.json": "every number above with its convention",
     "precision_recall.png": "precision against recall by Hamming radius (numbers in the .csv)",
     "retrieval.png": "ten queries and their ten nearest images by PTS3H, right and wrong ones marked",
     "codes.safetensors": "the packed codes of queries and database",
-    "dpsh/, pts3h/": "the two runs: config, losses of every 20th step, weights",
+    "dpsh/, pts3h/": "the two runs: config, losses of every 20th step, weights, codes, report",
 }
 
 
@@ -120,7 +125,11 @@ def _train_and_evaluate(
         query_codes, database_codes = hasher.encode(queries), hasher.encode(database)
         encodings = _calls_per_second(lambda: hasher.encode(database))
     searches = _calls_per_second(lambda: fasthash.hamming_topk(query_codes, database_codes, 10))
-    arrays = (query_codes, database_codes, labels[split.queries], labels[split.database])
+    of_queries, of_database = labels[split.queries], labels[split.database]
+    training.report_run(
+        folder, queries=queries, database=database, query_labels=of_queries, database_labels=of_database
+    )
+    arrays = (query_codes, database_codes, of_queries, of_database)
     return Outcome(
         title=title,
         query_codes=query_codes,

@@ -117,7 +117,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fashion-mnist-5000": _two_streams(_FASHION, 32, {}, {"g_pair": 5.0, "g_graph": 1.0, "near": 0.25, "far": 0.30}),
     "features-unsup": {"distillhash": _DISTILLED},
     "wikipedia-217": {"skdch": {**_ACROSS, "omega": 0.001, "adversarial_rounds": 30}},
-    "mfeat-150": {"skdch": {**_ACROSS, "adversarial_rounds": 15}},
+    "mfeat-150": {"skdch": {**_ACROSS, "adversarial_rounds": 15, "student_epochs": 2, "refine_rounds": 5}},
     # Beside the defaults, which follow the authors' code where it means what it does: what it comes out as.
     "released_code": {
         "skdch": {"partner_label": False, "positive_term": "d + mu", "vote": "last", "knn_k": 250, "pairs": "turns"},
