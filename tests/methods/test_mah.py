@@ -127,6 +127,18 @@ def test_one_length_is_adsh_bit_for_bit(structure, tmp_path):
     assert torch.equal(one.database_codes(), other.database_codes())
 
 
+def test_a_weight_of_one_length_is_the_rate_times_it_and_the_decay_divided():
+    """What the control of benchmarks/method_low_bit.py stands for."""
+    small = {key: value for key, value in SMALL.items() if key != "optimiser"}
+    louder = methods.create("adsh", **small, optimiser={"lr": 0.04, "weight_decay": 0.05})
+    weighted = mah(lengths=(4,), head_weights=(4.0,), optimiser={"lr": 0.01, "weight_decay": 0.2})
+    (one, _), (other, _) = (run(method, items(), turns=3) for method in (louder, weighted))
+    ours, theirs = (parameters(state.modules["student"]) for state in (one, other))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    plain, _ = run(methods.create("adsh", **SMALL), items(), turns=3)
+    assert not torch.allclose(ours, parameters(plain.modules["student"]), atol=1e-3)
+
+
 def test_the_default_course_is_the_published_one():
     method = methods.create("mah")
     assert method.code_lengths == (8, 16, 32)
