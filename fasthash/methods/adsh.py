@@ -179,7 +179,8 @@ class ADSH(Method):
             return 0.1**falls * self.optimiser.rate(turn * length + cursor.step, self.outer_iters * length)
 
         train = Stage("network", length, reads, self.losses, optimisers={"student": self.student_optimiser}, rate=rate)
-        turn = [Stage("sample", run=self.sample, quick=True), train, Stage("codes", run=self.find_codes, quick=True)]
+        codes = Stage("codes", run=self.find_codes, quick=True, keeps_weights=True)
+        turn = [Stage("sample", run=self.sample, quick=True), train, codes]
         return [Stage("init", run=self.start, quick=True), Repeat(turn, self.outer_iters)]
 
     def student_optimiser(self, state: State) -> Optimizer:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from by_hand import items
+from by_hand import items, parameters
 from run_helpers import StopAfter, final_state
 
 from fasthash import methods, training
@@ -61,6 +61,21 @@ def test_every_length_gives_codes_of_queries_and_of_the_database(trained):
         hasher.database_codes(5)
     with pytest.raises(ValueError, match=r"Hasher\.encode_database: rows must have shape \(60,\) like x, got \(3,\)"):
         hasher.encode_database(x, [0, 1, 2])
+
+
+def test_a_running_mean_of_the_network_makes_codes_of_every_length(trained, tmp_path):
+    run, x, labels, rows = trained
+    config = training.Config(str(tmp_path / "run"), ema=0.8)
+    data = TrainingSet(x, labels, rows[:40], rows[40:])
+    averaged = training.fit(run.method(), data, config, progress=training.Silent())
+    (one, _), (plain, _) = final_state(averaged), final_state(run)
+    assert all(torch.equal(one[key], plain[key]) for key in plain if key.startswith(("module/student", "tensor/")))
+    mean, last = training.load(averaged).network, training.load(run).network
+    assert not torch.equal(parameters(mean), parameters(last))
+    with torch.no_grad():
+        logits = mean.head.logits(mean.features(x))
+    for length, z in zip(run.method().code_lengths, logits, strict=True):
+        assert torch.equal(training.load(averaged).encode(x, length=length), pack(z))
 
 
 @pytest.mark.parametrize("stopped", ["ctrl-c", "patience"])
