@@ -64,7 +64,7 @@ class DistillHash(Method):
         noisy: threshold of the noisy labels: "cosine" = `threshold`; "quantile" = the distance that makes `share` of
             the pairs similar; "ssdh18" = by the left side of the histogram of distances, `histogram_threshold`.
         threshold: of "cosine": pairs are similar below this 1 - cos. 0.5 is meant for features after a ReLU.
-        share: of "quantile".
+        share: of "quantile"; 0.1 is what ten balanced classes have.
         loss_noisy, loss_final: "l2" or "likelihood", see `losses.signed_pairs`; the release has "l2" in both.
         estimator: "tanh" = outputs of the first network, "sign" = their codes, compared by Hamming distance.
         n_neighbors, skip_pos, skip_neg: neighbours of an item, by rank on the features, itself first: those that bound
