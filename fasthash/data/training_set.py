@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from fasthash.data.batch import Batch, ItemSpec
 from fasthash.data.pairs import PairTable, checked_pairs
 from fasthash.data.sources import Modalities, Source, Standardisation, as_source
+from fasthash.data.sources.modalities import refuse_nan
 from fasthash.data.splits import Split
 
 
@@ -158,9 +159,12 @@ class TrainingSet:
             modality: which, of items that come in several and have this one; None = all side by side.
 
         Raises:
-            ValueError: no modality of this name.
+            ValueError: no modality of this name, or NaN in an item of it.
         """
-        return self._source_of(modality).take(self.rows[index])
+        x = self._source_of(modality).take(self.rows[index])
+        if modality is not None:
+            refuse_nan("TrainingSet.take", modality, x, self.rows[index])
+        return x
 
     def blocks(self, *, size: int = 1024) -> Iterator[Tensor]:
         """All items in order and in their plain view, `size` at a time: float32 (size or fewer, ...)."""

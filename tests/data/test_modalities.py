@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from fasthash.data import ItemSpec, Modalities, Standardisation, TrainingSet, open_dataset, standardisation_of
+from fasthash.data import (
+    ItemSpec,
+    Modalities,
+    Standardisation,
+    TrainingSet,
+    as_source,
+    map_array,
+    open_dataset,
+    standardisation_of,
+)
 
 
 def pairs(n=12, missing=(1, 4)):
@@ -41,7 +50,7 @@ def test_each_modality_is_standardised_by_the_rows_that_have_it():
     rows = torch.arange(8)
     known = source.standardised(rows)
     there = [row for row in range(8) if row not in (1, 4)]
-    expected = Standardisation.of(Modalities({"text": text}).modality("text"), torch.tensor(there))
+    expected = Standardisation.of(as_source(text), torch.tensor(there))
     torch.testing.assert_close(known.modality("text").take(torch.tensor([9])), expected(text[9:10]))
     together = known.standardisation
     assert torch.equal(standardisation_of("text", source.shapes, together).mean, expected.mean)
@@ -104,6 +113,26 @@ def test_a_modality_that_no_training_row_has_cannot_be_standardised():
     _, _, source = pairs()
     with pytest.raises(ValueError, match="rows: expected one that has 'text' or more, got none"):
         source.standardised([1, 4])
+
+
+def test_nan_in_a_row_that_is_present_is_refused_by_modality_and_row(tmp_path):
+    image, text, source = pairs(n=1100, missing=(4,))
+    message = "expected no NaN in present rows, got row 1050 of 'text'"
+    text[1050, 2] = torch.nan
+    there = {"text": source.present[:, 1]}
+    for x in (text, text.numpy()):
+        with pytest.raises(ValueError, match=f"Modalities: sources: {message}"):
+            Modalities({"image": image, "text": x}, there)
+    # A mapped file is read where a training set reads its rows, by their numbers in the file.
+    np.save(tmp_path / "text.npy", text.numpy())
+    mapped = Modalities({"image": image, "text": map_array(tmp_path / "text.npy")}, there)
+    rows, labels = range(1099, -1, -1), torch.arange(1100) % 3
+    data = TrainingSet(mapped, labels, rows[:500], rows[500:])
+    assert torch.equal(data.take(torch.tensor([48]), "text"), text[1051:1052])
+    with pytest.raises(ValueError, match=f"TrainingSet.take: sources: {message}"):
+        data.take(torch.tensor([48, 49]), "text")
+    with pytest.raises(ValueError, match=f"Modalities: sources: {message}"):
+        TrainingSet(mapped, labels, rows[:500], rows[500:], standardise=True)
 
 
 def test_rows_of_a_file_that_are_nan_as_a_whole_are_missing(tmp_path):

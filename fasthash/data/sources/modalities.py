@@ -34,7 +34,8 @@ class Modalities(Source):
     Raises:
         TypeError: a name that is no text, or `present` that is not boolean.
         ValueError: no source, sources that differ in length or have several views, only some of which are
-            standardised, or `present` of another length or name.
+            standardised, `present` of another length or name, or NaN in a row that is present in a tensor or array.
+            Mapped arrays and sources are not read here: for these a training set says so where it reads such a row.
 
     Example:
         >>> import torch
@@ -66,6 +67,9 @@ class Modalities(Source):
         self.present = torch.ones(next(iter(lengths.values())), len(lengths), dtype=torch.bool)
         for name, rows in present.items():
             self.present[:, self.names.index(name)] = _mask(name, rows, len(self))
+        for m, (name, x) in enumerate(sources.items()):
+            if not isinstance(x, (Source, np.memmap)):
+                self._read_through(name, self.present[:, m].nonzero()[:, 0])
 
     def __len__(self) -> int:
         return len(self.present)
@@ -97,13 +101,16 @@ class Modalities(Source):
         return self._with({name: source.select(rows) for name, source in self._sources.items()}, self.present[rows])
 
     def standardised(self, rows: Any = None) -> Modalities:
-        """See `Source.standardised`; each modality by those of the rows that have it."""
+        """See `Source.standardised`; each modality by those of the rows that have it, which must hold no NaN."""
         chosen = torch.arange(len(self)) if rows is None else torch.as_tensor(rows, dtype=torch.int64)
         there = {name: chosen[self.present[chosen, m]] for m, name in enumerate(self.names)}
         for name, own in there.items():
             if not len(own):
                 raise ValueError(f"Modalities.standardised: rows: expected one that has {name!r} or more, got none")
         sources = {name: source.standardised(there[name]) for name, source in self._sources.items()}
+        for name, source in sources.items():
+            if source.standardisation is not None and source.standardisation.mean.isnan().any():
+                self._read_through(name, there[name])
         return self._with(sources, self.present)
 
     @property
@@ -127,8 +134,23 @@ class Modalities(Source):
         state.update(self.present.contiguous().numpy().data)
         return state.hexdigest()
 
+    def _read_through(self, name: str, rows: Tensor) -> None:
+        """Refuse NaN in these rows of a modality."""
+        reading = self._sources[name].reading
+        if reading is None or not reading.uint8:
+            for part in rows.split(1024):
+                refuse_nan("Modalities", name, self._sources[name].take(part), part)
+
     def _with(self, sources: Mapping[str, Source], present: Tensor) -> Modalities:
         return Modalities(sources, {name: present[:, m] for m, name in enumerate(sources)})
+
+
+def refuse_nan(function: str, modality: str, x: Tensor, rows: Tensor) -> None:
+    """Raise a ValueError that names the modality and the first of these rows, int64 (b,), whose item in x has a NaN."""
+    found = x.flatten(1).isnan().any(1)
+    if found.any():
+        row = int(rows[found.cpu()][0])
+        raise ValueError(f"{function}: sources: expected no NaN in present rows, got row {row} of {modality!r}")
 
 
 def rows_with_values(name: str, source: Source) -> Tensor:
