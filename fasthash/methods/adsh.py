@@ -41,6 +41,9 @@ class ADSH(Method):
     against the codes of all, and the codes of all are found anew in closed form (`losses.update_codes`). MAH does the
     same for several lengths.
 
+    Validation, and with it `patience` and the best weights, ranks codes of the network with codes of the network, of
+    the shortest length; the learnt codes, which retrieval ranks, take no part.
+
     Attributes:
         bits: width of the codes.
         perturbation: of the items before the network.

@@ -207,7 +207,7 @@ def load(
     Args:
         run: a run folder, finished or not.
         which: the weights that were "best" on the validation items, or the "last" ones; None = the best where there
-            are some.
+            are some. Learnt codes of a database (ADSH, MAH) are the last ones either way.
         method: to encode in another way, the run's own method changed by `dataclasses.replace` (PTS3H: encode_with).
         network: one like the network that `fit` was given; its weights are set in place.
 
