@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Generator, Tensor
 
+from fasthash.data import TrainingSet
 from fasthash.losses import draw_across, improved_triplet, partner_likelihood, triplet_hinge
 from fasthash.methods.across import Side, having, outputs
 from fasthash.methods.state import State
@@ -31,10 +32,12 @@ class CrossTriplets:
     partner_label: bool
     positive_term: Literal["d - mu", "d + mu"]
 
-    def draw(self, state: State, side: Side, labels: Tensor, among: Tensor, draws: int, generator: Generator) -> Tensor:
-        """Triplets of the items `among`, bool (n,), as `losses.draw_across` gives them."""
+    def draw(
+        self, data: TrainingSet, side: Side, labels: Tensor, among: Tensor, draws: int, generator: Generator
+    ) -> Tensor:
+        """Triplets of the items `among`, bool (n,), as `losses.draw_across` gives them, where the labels lie."""
         names = (side.query, *side.others)
-        queries, *pools = ((among & having(state.data, name)).nonzero()[:, 0].to(state.device) for name in names)
+        queries, *pools = ((among & having(data, name)).nonzero()[:, 0].to(labels.device) for name in names)
         return draw_across(labels, queries, pools, draws=draws, generator=generator)
 
     def losses(
@@ -62,7 +65,7 @@ class CrossTriplets:
                 if len(rows):
                     found = outputs(state, module, name, drawn[rows, :, m].T.flatten())
                     others[:, rows, m] = found.unflatten(0, (2, -1)).to(others.dtype)
-        losses = {"triplet": self._triplet_term(state, anchor, others, valid, improved)}
+        losses = {"triplet": self._triplet_term(anchor, others, valid, improved)}
         if self.gamma:
             query = anchor[:, None].expand(-1, len(side.others), -1)[valid]
             own = [(queries[:, None] == places)[valid] & self.partner_label for places in drawn.unbind(1)]
@@ -70,13 +73,11 @@ class CrossTriplets:
             losses["partner"] = self.gamma * (terms[0] + terms[1])
         return losses
 
-    def _triplet_term(self, state: State, anchor: Tensor, others: Tensor, valid: Tensor, improved: bool) -> Tensor:
+    def _triplet_term(self, anchor: Tensor, others: Tensor, valid: Tensor, improved: bool) -> Tensor:
         """Of anchors (T, bits), positives and negatives (2, T, others, bits), and which there are, bool (T, others)."""
-        assert state.data.present is not None
-        scale = valid.to(anchor.dtype)
-        if not state.data.present.all():
-            scale = scale / valid.sum(1, keepdim=True).sqrt()
-        # Squared distances add up over outputs that stand side by side; the scale makes a mean of the sum.
+        # Squared distances add up over outputs that stand side by side; the scale, 1 where none lacks, has those that
+        # there are stand for all, so that the margin means the same for every triplet.
+        scale = valid * (valid.shape[1] / valid.sum(1, keepdim=True)).sqrt().to(anchor.dtype)
         a, p, n = ((x * scale[:, :, None]).flatten(1) for x in (anchor[:, None], others[0], others[1]))
         if not improved:
             return triplet_hinge(a, p, n, margin=self.margin)

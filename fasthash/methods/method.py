@@ -49,7 +49,7 @@ class Method(ABC):
 
     @abstractmethod
     def plan(self, data: TrainingSet, seed: int) -> Plan:
-        """The stages. Only sizes of the data decide about it, and the same seed gives the same plan."""
+        """The stages. Sizes, visible labels and presence decide about it, items do not; same seed, same plan."""
 
     @abstractmethod
     def encoder(self, modules: dict[str, nn.Module]) -> nn.Module:

@@ -54,7 +54,7 @@ class SKDCH(Method):
         pairs: "turns" = each step moves on one ordered pair of modalities, all of an epoch's steps of one after those
             of another, as released; "mean" = each on the mean of all pairs.
         joint: distances of a query to its positives, and to its negatives, are summed over all other modalities, one
-            hinge a query modality (after MGAH); averaged over those that there are where items lack some.
+            hinge a query modality (after MGAH); where items lack some, the mean over the others stands in for theirs.
         batch_size: triplets a step.
         triplets: a query in "teacher", "adversarial" and "student", half of whose negatives in "adversarial" are the
             selector's, and `refine_triplets` in "refine".
@@ -219,12 +219,21 @@ class SKDCH(Method):
 
         Raises:
             ValueError: items that are not in several modalities, pairs in place of labels, no labelled items in two
-                modalities, or vote="per_class" with class ids.
+                modalities or none of them with a positive and a negative there, or vote="per_class" with class ids.
         """
         if data.present is None or data.pairs is not None:
             raise ValueError("SKDCH: data must be data.Modalities with labels, got items of one kind, or pairs")
-        if not sides_of(data, joint=False, among=data.is_labelled):
+        sides = sides_of(data, joint=False, among=data.is_labelled)
+        if not sides:
             raise ValueError("SKDCH: data must have labelled items in two modalities or more, got none")
+        drawn = (
+            self.cross_triplets.draw(data, side, data.labels, data.is_labelled, 1, torch.Generator()) for side in sides
+        )
+        if all((table[:, 1:] < 0).all() for table in drawn):
+            raise ValueError(
+                "SKDCH: data must have labelled items with a common label and without one in another modality, "
+                "of two classes or more, got no query with both"
+            )
         if self.vote == "per_class" and data.labels.ndim == 1:
             raise ValueError('SKDCH: vote must be "majority" or "last" with class ids, got "per_class"')
         plan: list[Stage | Repeat] = [self._triplet_stage(data, "teacher", seed)]
@@ -255,7 +264,7 @@ class SKDCH(Method):
         def reads(state: State, cursor: Cursor) -> Iterator[Batch]:
             generator = state.generator_at(name, cursor)
             labels = (state.tensors["labels"] if module == "student" else data.labels).to(state.device)
-            tables = [loss.draw(state, side, labels, among, draws, generator) for side in sides]
+            tables = [loss.draw(data, side, labels, among, draws, generator) for side in sides]
             if name == "adversarial":
                 for side, table in zip(sides, tables, strict=True):
                     self.selector.put_negatives(state, side, table, self.triplets, generator)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from skdch_helpers import items, skdch, squared, start
 
+from fasthash.data import Modalities, TrainingSet
 from fasthash.methods import Cursor
 from fasthash.methods.across import Side, sides_of
 
@@ -20,7 +21,7 @@ def test_losses_are_a_plain_loop(improved, joint, missing):
     state = start(method, data)
     side = sides_of(data, joint=joint, among=data.is_labelled)[0]
     among, generator = data.is_labelled, torch.Generator().manual_seed(1)
-    table = method.cross_triplets.draw(state, side, data.labels, among, 3, generator)
+    table = method.cross_triplets.draw(data, side, data.labels, among, 3, generator)
     found = method.cross_triplets.losses(state, "teacher", side, table, improved=improved)
     triplets, likely = [], ([], [])
     h = state.modules["teacher"]
@@ -36,8 +37,7 @@ def test_losses_are_a_plain_loop(improved, joint, missing):
                 terms.append(torch.log(1 + torch.exp(d if partner else -d)))
         if not others:
             continue
-        parts = len(others) if missing else 1
-        near, far, across = near / parts, far / parts, across / parts
+        near, far, across = (d * len(side.others) / len(others) for d in (near, far, across))
         if improved:
             triplets.append((3 + near - (far + across) / 2).clamp(min=0) + 0.5 * (near - 0.1).clamp(min=0))
         else:
@@ -46,6 +46,21 @@ def test_losses_are_a_plain_loop(improved, joint, missing):
     torch.testing.assert_close(found["triplet"], torch.stack(triplets).mean())
     expected = 0.1 * sum(torch.stack(terms).mean() for terms in likely)
     torch.testing.assert_close(found["partner"], expected)
+
+
+def test_an_unlabelled_item_that_lacks_a_modality_leaves_the_margin_as_it_is():
+    whole = items(("image", "text", "sound"))
+    present = torch.arange(40) != 39
+    one_lacks = Modalities({name: whole.source.modality(name) for name in whole.source.names}, {"sound": present})
+    found = []
+    for source in (whole.source, one_lacks):
+        data = TrainingSet(source, torch.arange(40) % 3, range(15), range(15, 40))
+        method = skdch(joint=True)
+        state, side = start(method, data), sides_of(data, joint=True, among=data.is_labelled)[0]
+        table = method.cross_triplets.draw(data, side, data.labels, data.is_labelled, 3, torch.Generator())
+        found.append(method.cross_triplets.losses(state, "teacher", side, table)["triplet"])
+    assert found[0] > 0
+    assert torch.equal(*found)
 
 
 def test_partners_are_items_met_in_another_modality_unless_released():

@@ -21,7 +21,7 @@ def test_selector_and_teacher_do_not_move_each_other(prob):
     assert all(p.grad is not None for p in state.modules["selector"].branch("text").parameters())
     for p in state.modules["selector"].parameters():
         p.grad = None
-    table = method.cross_triplets.draw(state, side, data.labels, data.is_labelled, 4, torch.Generator())
+    table = method.cross_triplets.draw(data, side, data.labels, data.is_labelled, 4, torch.Generator())
     method.selector.put_negatives(state, side, table, 4, torch.Generator())
     sum(method.cross_triplets.losses(state, "teacher", side, table).values()).backward()
     assert all(p.grad is None for p in state.modules["selector"].parameters())
@@ -77,7 +77,7 @@ def test_selected_negatives_are_near_and_never_known_positives():
     data = items()
     method, side = skdch(selector_share=1.0), Side("image", ("text",))
     state = start(method, data)
-    table = method.cross_triplets.draw(state, side, data.labels, data.is_labelled, 4, torch.Generator().manual_seed(0))
+    table = method.cross_triplets.draw(data, side, data.labels, data.is_labelled, 4, torch.Generator().manual_seed(0))
     before = table.clone()
     method.selector.put_negatives(state, side, table, 4, torch.Generator().manual_seed(1))
     changed = table.view(15, 4, 3)

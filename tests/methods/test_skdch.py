@@ -132,6 +132,23 @@ def test_data_that_do_not_fit_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize(
+    ("labels", "labelled"),
+    [
+        (torch.zeros(40, dtype=torch.int64), range(15)),
+        (torch.arange(40) % 3, range(1)),
+        (torch.tensor([[1, 0], [1, 1]]).repeat(20, 1), range(15)),
+    ],
+)
+def test_labels_that_give_no_triplet_are_refused(labels, labelled, joint):
+    data = TrainingSet(items().source, labels, labelled, range(15, 40))
+    state = torch.random.get_rng_state()
+    with pytest.raises(ValueError, match="of two classes or more, got no query with both"):
+        skdch(joint=joint).plan(data, 0)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_networks_that_do_not_fit_are_refused():
     data = items()
 
