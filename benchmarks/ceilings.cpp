@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Timed loops for ceilings.py, which writes loops.h (straight runs of vector instructions) beside a copy of this file.
 #include <sys/mman.h>
 

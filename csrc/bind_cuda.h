@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The CUDA ops as Python functions on addresses and sizes.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The second check of what Python has checked, at the border of the module: a wrong size here would be a memory error.
 #pragma once
 

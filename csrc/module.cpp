@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // fasthash._C: thin functions on addresses and sizes. What is right for an array is checked in Python
 // (fasthash/ops); sizes are checked again here, because a wrong one is a memory error, not an exception.
 #include <pybind11/pybind11.h>

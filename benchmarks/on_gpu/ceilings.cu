@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Timed loops for gpu_ceilings.py, which holds the same arithmetic in NumPy and compares every result.
 //
 // A loop is 64 instructions of one kind a round (and what they need), on eight independent chains a thread, from

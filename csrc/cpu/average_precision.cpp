@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Average precision in index order, in two passes: how many codes lie at each distance, and then, code by code, the
 // rank of each relevant one.
 #include <memory>

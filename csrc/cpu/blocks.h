@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A database of packed rows, met block by block in the interleaved form that the levels read.
 #pragma once
 

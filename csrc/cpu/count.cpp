@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Histograms by distance. Queries meet the database slice by slice, as bit planes: each adds up its distances and
 // counts them without looking at a single code.
 #include "fasthash/count.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Counting pair by pair, for few queries: they do not pay for the making of planes.
 #pragma once
 

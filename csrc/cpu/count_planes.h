@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Counting by bit planes: queries meet the database slice by slice, and each adds up its distances and counts them
 // without looking at a single code.
 #pragma once

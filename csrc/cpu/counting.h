@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the two ways to count share: by bit planes (count_planes.h), or pair by pair (count_pairs.h).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Databases in which many rows hold the same code: short codes, and long ones of networks that collapse. Their rows are
 // grouped by code once for all queries, so that a query meets each code once.
 #pragma once

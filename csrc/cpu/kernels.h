@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernels, written once over a vector type `V`; each level source defines V and instantiates them.
 //
 // V holds V::kWide 64-bit lanes and offers load, broadcast, bit_xor, bit_and, bit_or, add (64-bit lanes), and

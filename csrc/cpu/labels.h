@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The labels of some queries, numbered so that a plane (planes.h) or a group of codes can stand for each.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What one CPU level offers, and what it is asked with. Plain data only: level sources share no inline
 // function with the rest, since the linker may keep the copy of the highest level for everyone.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AVX2: popcount by table look-up of nibbles; sums stay in bytes for up to 31 words.
 #include <immintrin.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AVX-512 with VPOPCNTDQ: a popcount instruction for eight 64-bit lanes.
 #include <immintrin.h>
 

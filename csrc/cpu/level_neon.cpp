@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // NEON: popcount of bytes; sums stay in bytes for up to 31 words.
 #include <arm_neon.h>
 

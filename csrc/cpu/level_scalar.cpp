@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The base of the architecture: 64-bit words, no vector instructions of our own.
 #include <type_traits>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Counts of every pair of a few queries and a block, written once over a vector type.
 #pragma once
 

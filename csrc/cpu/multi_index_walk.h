@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The steps of a query through a multi-index, and what becomes of the codes that they find.
 #pragma once
 

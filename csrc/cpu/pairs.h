@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every pair of a task, one query and one block at a time: for kernels that count pairs instead of choosing
 // codes.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernels on bit planes, for counting: a word holds one bit of 64 codes, so logic alone adds up the differing bits of a
 // slice of codes, and a popcount tells how many lie at a distance. Included by kernels.h; level.h explains the terms.
 //

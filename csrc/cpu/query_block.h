@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What scans and matrices share: several queries meet a few codes at once, written over a vector type as in kernels.h.
 // On top of what that asks for, V says
 //   Word, Lane    unsigned and signed integers of a lane: 64 bits, or 32 for codes of up to four bytes

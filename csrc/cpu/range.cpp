@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Range search: one scan appends what lies within the radius, counting puts it in order once the caller has
 // room.
 #include "fasthash/select.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Range search into a table of fixed width: as top-k, but from the radius on, and with the count of all that lie within
 // it. A query whose buffer was pruned has lost count; those are counted in a pass of their own, which takes no code.
 #include <numeric>

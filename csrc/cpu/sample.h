@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a search may start: a distance that, going by a sample of the database, a little more than k codes reach.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What top-k and range search share: how a call is cut into tasks, and the scan of one task.
 #pragma once
 

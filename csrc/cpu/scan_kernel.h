@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The scan of a block, written once over a vector type: codes below a query's threshold are appended to its selection.
 #pragma once
 

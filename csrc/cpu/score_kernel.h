@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Scores of a query against a few rows of documents, written once over a type of sixteen floats: a level may name one
 // of its own, V::Floats, with the members of PlainFloats, which the others get.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A part of the database as bit planes, slice by slice: what counting reads.
 #pragma once
 

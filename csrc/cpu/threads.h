@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Worker threads of the module. No OpenMP: torch carries a runtime of its own, and two in one process are
 // trouble.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Top-k by threshold, append and count: a code below the query's threshold is appended; a full buffer is
 // pruned to the k nearest, which lowers the threshold. Distances take at most bits + 1 values, so counting
 // does the work of sorting.

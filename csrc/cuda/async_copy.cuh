@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Copies from global to shared memory that go on while a thread computes (cp.async).
 //
 // A thread starts copies, closes them into groups, and waits for groups, oldest first. What arrived is its own until a

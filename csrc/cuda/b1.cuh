@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The b1 matrix instruction of sm_80 to sm_90: popcounts of ANDs, a whole warp at a time.
 //
 // With lane = 4 g + t, a lane brings rows g and g + 8 of A (16 queries), column g of B (8 codes) and holds rows g and

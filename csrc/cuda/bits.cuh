@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The number of ones of a ^ b or a & b, for a few words at a time.
 //
 // A popcount takes as long as four logic instructions, so for a ^ b words are added up first, bit position by bit

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lists of candidates, one a query: what a scan takes on the way to the k nearest.
 //
 // A key is distance << 48 | row, so keys stand in the order of results. A scan appends the keys up to the query's

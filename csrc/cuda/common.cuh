@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What all CUDA kernels share: the one way to launch, and small device helpers.
 //
 // These sources compile with nvcc, and with a C++ compiler against csrc/emulation/cuda_emulation.h. Kernels take

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Counts by distance, and the sums of average precision in index order.
 #include "fasthash/count.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is within a query's bound, on tensor cores.
 #include "tensor_scan.cuh"
 

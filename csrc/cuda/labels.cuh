@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Relevance of a database row to a query: the same class, or a shared label; and how many they share.
 #pragma once
 

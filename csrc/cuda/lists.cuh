@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the k nearest are found in one scan: the numbers behind the lists of candidates, and the search that may follow.
 #pragma once
 

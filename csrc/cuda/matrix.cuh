@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Full matrices of bit counts on tensor cores: codes of at most kTensorBytes, on sm_80 to sm_90.
 #pragma once
 

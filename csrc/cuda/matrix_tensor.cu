@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Full matrices of bit counts, on tensor cores.
 #include "matrix.cuh"
 #include "tensor_scan.cuh"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rows of bytes of any width and alignment, read as words.
 #pragma once
 

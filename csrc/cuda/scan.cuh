@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The one loop over queries x codes that every kernel family visits: exact bit counts by popcount.
 //
 // A block keeps a tile of queries in shared memory, and each of its warps takes a part of the database. A lane holds

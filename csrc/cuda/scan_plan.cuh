@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a scan is cut into tiles of queries and parts of the database, and for which widths of codes it is compiled.
 #pragma once
 

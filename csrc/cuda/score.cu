@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rescoring. Four lanes take one candidate, four of the sixteen partial sums of score.h each, so that a lane loads four
 // elements at once; the order of the sums is kept, and the scores are those of the CPU, bit for bit.
 #include "fasthash/score.h"

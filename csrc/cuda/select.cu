@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Nearest codes: the k nearest, or all within a radius. Two scans: count, then write every result to its place.
 #include "fasthash/select.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Selection in two passes, for any k and any radius: count, then write every result to its place.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Counts by query, part of the database and distance, and from them the place of every result.
 //
 // Distances take few values, so counting replaces sorting: a result stands behind the codes of lower distance, behind

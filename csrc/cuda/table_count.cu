@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Counts by distance, of whole queries or by part.
 #include "table.cuh"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From counts by part and distance to the place of every result.
 #include "table.cuh"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The loop over queries x codes on the b1 tensor cores (sm_80 to sm_90), for codes of up to 128 bytes.
 //
 // A warp takes 64 queries, whose words stay in its registers, and meets 16 codes at a time; the warps of a block share

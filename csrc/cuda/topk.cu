@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The k nearest: which path, and the search by lists of candidates.
 #include "fasthash/select.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The functions that -fsanitize=thread calls before each load and store of the kernels: libtsan is not linked, so that
 // shared memory can be watched here. Everything else passes.
 #include <cstddef>

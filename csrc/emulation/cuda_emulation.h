@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Stands in for the CUDA runtime and language, so that the kernels of csrc/cuda run on a CPU, in tests.
 //
 // Each thread of a block is a fiber. Threads run one at a time, from one meeting point (barrier, vote, shuffle) to the

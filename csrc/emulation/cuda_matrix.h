@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The b1 matrix instruction as a function of a whole warp, by the fragment layout that PTX documents.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The device functions of CUDA that the kernels use, under CUDA's names.
 #pragma once
 

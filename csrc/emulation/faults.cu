@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernels with one planted fault each, and the cure. A block has 64 threads and as many places of dynamic shared
 // memory.
 #include "faults.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernels with planted faults, which show that the emulation sees them. See faults.cu.
 #pragma once
 

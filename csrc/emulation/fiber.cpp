@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The switch is the compiler's own setjmp and longjmp. Those of the C library would do, but AddressSanitizer intercepts
 // them, at three times the cost; so this file is compiled without it, and is told by FASTHASH_ASAN.
 #include "fiber.h"

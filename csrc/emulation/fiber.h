@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A function on a stack of its own, which can stop in the middle and go on later.
 #pragma once
 

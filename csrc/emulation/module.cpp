@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // fasthash._emulated: the CUDA ops on host addresses, run by the emulation. For tests only.
 #include "bind_cuda.h"
 #include "cuda_emulation.h"

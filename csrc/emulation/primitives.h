@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The primitives of cuda_primitives.h one by one, for tests against plain formulas. See primitives.cu.
 #pragma once
 

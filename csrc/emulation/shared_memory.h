@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The shared memory of a block: every array between guards, and what each thread did to each byte.
 //
 // The kernels are compiled with the calls before every load and store that gcc and clang insert for ThreadSanitizer,

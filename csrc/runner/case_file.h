@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Op cases in a file, as tests/native_cases.py writes them: inputs and the results to be equalled, byte for byte.
 //
 // Numbers are little-endian, a string is a u32 length and its bytes. The line "fasthash cases 1\n", then records, each

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory with nothing behind it: a kernel that reads or writes past the end of an array faults.
 #pragma once
 

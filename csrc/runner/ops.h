@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How each op of a file is called.
 #pragma once
 

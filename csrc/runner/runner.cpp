@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Replays a file of op cases at every CPU level and for several thread counts, and compares byte for byte.
 //
 //   fasthash_runner FILE [--levels scalar,neon] [--threads 1,2,3,7]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
@@ -47,7 +48,7 @@ class ADSH(Method):
         num_samples: items drawn in each turn, at most all.
         outer_iters: turns.
         inner_epochs: passes over the drawn items in each.
-        batch_size: items a step.
+        batch_size: items a step; the last of a pass has the rest. Several processes share each batch evenly.
         optimiser: rates; its schedule runs over all turns, beside `milestones`.
         milestones: turns, from 0, after which the rates fall to a tenth.
         shuffle_inner: give the drawn items another order in each pass (the Matlab release), in place of one order.
@@ -133,8 +134,18 @@ class ADSH(Method):
         return OfLength(cast(HashNetwork, encoder), length)
 
     def learnt_codes(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, dict[int, Tensor]] | None:
-        """The codes of the database, unless `database` is "network"."""
+        """The codes of the database; None, with a warning, before the first turn has found some.
+
+        None too where `database` is "network": the network then encodes all, as in that first turn.
+        """
         if self.database == "network" or "rows" not in tensors:
+            return None
+        if not any(tensors[f"codes_{bits}"].any() for bits in self.code_lengths):  # 0, as `start` sets them
+            warnings.warn(
+                f"{type(self).__name__}: no codes of the database have been learnt yet, since the run stopped in its "
+                "first turn; the network encodes all",
+                stacklevel=3,
+            )
             return None
         return tensors["rows"], {bits: tensors[f"codes_{bits}"] for bits in self.code_lengths}
 
@@ -168,7 +179,8 @@ class ADSH(Method):
             return 0.1**falls * self.optimiser.rate(turn * length + cursor.step, self.outer_iters * length)
 
         train = Stage("network", length, reads, self.losses, optimisers={"student": self.student_optimiser}, rate=rate)
-        turn = [Stage("sample", run=self.sample, quick=True), train, Stage("codes", run=self.find_codes, quick=True)]
+        codes = Stage("codes", run=self.find_codes, quick=True, keeps_weights=True)
+        turn = [Stage("sample", run=self.sample, quick=True), train, codes]
         return [Stage("init", run=self.start, quick=True), Repeat(turn, self.outer_iters)]
 
     def student_optimiser(self, state: State) -> Optimizer:
@@ -176,13 +188,37 @@ class ADSH(Method):
         return self.optimiser.build(state.modules["student"])
 
     def start(self, state: State, cursor: Cursor) -> None:
-        """Group the labels of the database, and set its codes to 0."""
+        """Group the labels of the database, and set its codes to 0.
+
+        Raises:
+            ValueError: batches that the processes cannot share, or whose last one has too few items for batch norm.
+        """
         items = state.data.labelled
+        self._check_batches(min(self.num_samples, items), state)
         sets = LabelSets.of(state.data.labels[:items].to(state.device))
         state.tensors |= {"group": sets.group, "counts": sets.counts, "members": sets.members}
         state.tensors["rows"] = state.data.rows[:items].to(state.device)
         for bits in self.code_lengths:
             state.tensors[f"codes_{bits}"] = torch.zeros(items, bits, dtype=torch.int8, device=state.device)
+
+    def _check_batches(self, drawn: int, state: State) -> None:
+        last = drawn % self.batch_size or self.batch_size  # a pass ends with the rest
+        sizes = {min(drawn, self.batch_size), last}
+        got = (
+            f"got num_samples {self.num_samples} of {state.data.labelled} labelled items and "
+            f"batch_size {self.batch_size}, which leave a last batch of {last}"
+        )
+        if any(size % state.ranks for size in sizes):
+            raise ValueError(
+                f"{type(self).__name__}: num_samples and batch_size must give batches in multiples of {state.ranks} "
+                f"processes, {got}"
+            )
+        norms = (m for m in state.modules["student"].modules() if isinstance(m, nn.BatchNorm1d) and m.training)
+        if min(sizes) == state.ranks and next(norms, None) is not None:
+            raise ValueError(
+                f"{type(self).__name__}: num_samples and batch_size must give each process batches of at least 2 items "
+                f"for batch norm, {got}"
+            )
 
     def sample(self, state: State, cursor: Cursor) -> None:
         """Draw items, and take the sums of codes that their losses need."""

@@ -12,7 +12,6 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from torch.optim import Optimizer
 
 from fasthash.data import Batch, ItemSpec, Perturbation, TrainingSet, TwoStreamSampler
 from fasthash.losses import signed_pairs
@@ -65,7 +64,7 @@ class DistillHash(Method):
         noisy: threshold of the noisy labels: "cosine" = `threshold`; "quantile" = the distance that makes `share` of
             the pairs similar; "ssdh18" = by the left side of the histogram of distances, `histogram_threshold`.
         threshold: of "cosine": pairs are similar below this 1 - cos. 0.5 is meant for features after a ReLU.
-        share: of "quantile".
+        share: of "quantile"; 0.1 is what ten balanced classes have.
         loss_noisy, loss_final: "l2" or "likelihood", see `losses.signed_pairs`; the release has "l2" in both.
         estimator: "tanh" = outputs of the first network, "sign" = their codes, compared by Hamming distance.
         n_neighbors, skip_pos, skip_neg: neighbours of an item, by rank on the features, itself first: those that bound
@@ -90,7 +89,7 @@ class DistillHash(Method):
     Raises:
         TypeError: an option of the wrong kind.
         ValueError: an unknown choice, a number out of range, or a network whose outputs are not in (-1, 1); (in
-            training) fewer items than an item has neighbours.
+            training) fewer items than an item has neighbours, or no pair kept.
 
     Example:
         >>> from fasthash import methods
@@ -153,7 +152,7 @@ class DistillHash(Method):
         return self.features == "backbone" or (self.features is None and self.network.weights is not None)
 
     def modules(self, network: nn.Module, items: ItemSpec) -> dict[str, nn.Module]:
-        """The student, and with `reinit` a copy of it, which stays as it is.
+        """The student, and with distilled pairs a copy of it, the first network, which learns the noisy ones.
 
         Raises:
             TypeError: a network that is no `HashNetwork` where feature vectors of its backbone are needed.
@@ -165,12 +164,12 @@ class DistillHash(Method):
             raise TypeError(
                 f'DistillHash: network must be a HashNetwork with features="backbone", got {type(network).__name__}'
             )
-        if not self.reinit or self.pairs == "noisy":
+        if self.pairs == "noisy":
             return {"student": network}
-        return {"student": network, "start": copy.deepcopy(network).requires_grad_(False)}
+        return {"student": network, "first": copy.deepcopy(network)}
 
     def encoder(self, modules: dict[str, nn.Module]) -> nn.Module:
-        """The student: the first network until `distil`, the second one after it."""
+        """The student, which only `final` trains, so that validation scores nothing before it."""
         return modules["student"]
 
     def plan(self, data: TrainingSet, seed: int) -> Plan:
@@ -192,6 +191,7 @@ class DistillHash(Method):
         epochs, size = (self.epochs, self.batch_size) if number else (self.noisy_epochs, self.noisy_batch_size)
         kind = self.loss_final if number else self.loss_noisy
         target = self.kept_pairs if number and self.pairs == "distilled" else self.noisy_pairs
+        module = "student" if number else "first"
         sampler = TwoStreamSampler(0, len(data), batch_size=size, labelled=0, seed=seed).in_rounds((number,))
         length = sampler.steps(epochs)
 
@@ -201,7 +201,7 @@ class DistillHash(Method):
 
         def step(state: State, batch: Batch, cursor: Cursor) -> dict[str, Tensor]:
             with state.drawing_from("student") as generator:
-                h = state.modules["student"](self.perturbation(batch.x, generator))
+                h = state.modules[module](self.perturbation(batch.x, generator))
             signs = self.on_diagonal(target(state, batch.index))
             return {kind: signed_pairs(state.gather(h), signs, kind=kind)}
 
@@ -210,14 +210,9 @@ class DistillHash(Method):
             length,
             reads,
             step,
-            # By the stage's name: the moments of the first network are no start for the second.
-            optimisers={name: self.student_optimiser},
+            optimisers={module: lambda state: self.optimiser.build(state.modules[module])},
             rate=lambda cursor: self.optimiser.rate(cursor.step, length),
         )
-
-    def student_optimiser(self, state: State) -> Optimizer:
-        """What moves the student."""
-        return self.optimiser.build(state.modules["student"])
 
     @property
     def table_width(self) -> int:
@@ -254,11 +249,21 @@ class DistillHash(Method):
 
     @torch.no_grad()
     def distil(self, state: State, cursor: Cursor) -> None:
-        """Stage `distil`: T in two planes of bits, and the student for the final stage."""
-        student = state.modules["student"]
-        state.tensors["outputs"] = outputs_of_items(state, student, student)
+        """Stage `distil`: T in two planes of bits; without `reinit` the student takes the first network's weights.
+
+        Raises:
+            ValueError: no pair was kept, of either sign.
+        """
+        first = state.modules["first"]
+        state.tensors["outputs"] = outputs_of_items(state, first, first)
         state.tensors["calibration"] = self.calibration(state)
         planes = sign_planes(self.distilled(state.tensors))
+        if not any(plane.any() for plane in planes):
+            raise ValueError(
+                "DistillHash: distil: expected pairs to keep, got none of either sign, and final would learn nothing; "
+                'skip_pos and skip_neg pass over neighbours that are twins, noisy="quantile" with calibrate=True '
+                'judges by the share of similar pairs, pairs="noisy" does without distilling'
+            )
         for name, plane in zip(("positive", "negative"), planes, strict=True):
             state.tensors[name] = plane
             if not plane.any():
@@ -266,8 +271,8 @@ class DistillHash(Method):
                     f"DistillHash: no {name} pair was kept; calibrate=True or other noisy_epochs may keep some",
                     stacklevel=2,
                 )
-        if self.reinit:
-            student.load_state_dict(state.modules["start"].state_dict())
+        if not self.reinit:
+            state.modules["student"].load_state_dict(first.state_dict())
 
     def calibration(self, state: State) -> Tensor:
         """a and b of a Theta + b, for what decides about +1 and about -1: float64 (2, 2)."""

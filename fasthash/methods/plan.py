@@ -56,9 +56,11 @@ class Stage:
         end: (state, cursor) once, after the last step or after `run`.
         run: (state, cursor), a stage in closed form, in place of all of the above but `end`.
         quick: of a `run` that is done again sooner than a checkpoint is written: none follows it.
+        keeps_weights: of a `run` that sets none: a running mean of the weights may end with it.
 
     Raises:
-        ValueError: neither steps nor a run, both, steps without what they need, or steps that are quick.
+        ValueError: neither steps nor a run, both, steps without what they need, or steps that are quick or said to keep
+            weights.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Stage:
     end: Callable[[State, Cursor], None] | None = None
     run: Callable[[State, Cursor], None] | None = None
     quick: bool = False
+    keeps_weights: bool = False
 
     def __post_init__(self) -> None:
         trains = self.step is not None
@@ -80,8 +83,8 @@ class Stage:
             raise ValueError(
                 f"Stage: {self.name!r} must have length > 0, reads and optimisers if it has step, else none"
             )
-        if self.quick and trains:
-            raise ValueError(f"Stage: {self.name!r} must have run to be quick")
+        if (self.quick or self.keeps_weights) and trains:
+            raise ValueError(f"Stage: {self.name!r} must have run to be quick or to keep weights")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The running mean of the encoder's weights, for any method.
 
 It is the mean over optimiser steps. Weights that a closed form or an `end` hook sets are taken over as they are, and
-the mean goes on from them; a plan that ends with a closed form is refused, since no mean would be left.
+the mean goes on from them; a plan that ends with a closed form that sets weights is refused, since no mean would be
+left.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ NAME = "ema"  # among the modules of a run
 def check_plan(method: Method, plan: Plan, decay: float) -> None:
     """Raise ValueError where a closed form would set weights last, which no mean has seen."""
     last = [stage for _, stage in walk(plan)][-1]
-    if last.run is not None:
+    if last.run is not None and not last.keeps_weights:
         raise ValueError(
             f"Config: ema must be None for {method.name}, whose last stage {last.name!r} has no steps, got {decay}"
         )

@@ -81,15 +81,19 @@ class Hasher:
             uint8 (n, ceil(length / 8)), those of `database_rows`.
 
         Raises:
-            ValueError: another length, or a run that found no codes.
+            ValueError: another length, or a run that found no codes, or none yet.
         """
         length = self._length("database_codes", length)
         if self._learnt is None:
-            raise ValueError("Hasher.database_codes: expected a run that found codes of its items, got one without")
+            raise ValueError(
+                "Hasher.database_codes: expected a run that found codes of its items, got one with none, or none yet"
+            )
         return pack(self._learnt[1][length])
 
     def encode_database(self, x: Any, rows: Any, *, length: int | None = None, batch_size: int = 1024) -> Tensor:
         """Packed codes of database items: those that training found where it found some, the network's elsewhere.
+
+        A run that stopped before it found any, of which `load` warns, has the network's alone.
 
         Args:
             x: items (n, ...), as for `encode`.
@@ -214,6 +218,9 @@ def load(
         FileNotFoundError: no run there, or one without a checkpoint.
         ValueError: the run was trained with a network of the caller's, and none is given; or the best weights are
             asked of a run without validation.
+
+    Warns:
+        UserWarning: a run of ADSH or MAH that stopped before it learnt codes of the database.
 
     Example:
         >>> from fasthash import training

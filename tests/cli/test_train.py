@@ -245,7 +245,7 @@ def test_a_stopped_run_goes_on(trained):
         (
             ["pts3h", "--protocol", "digits-semi", "--labels", "25"],
             1,
-            "keep_labelled: count: expected a multiple of 10 classes",
+            "keep_labelled: labelled: expected a multiple of 10 classes",
         ),
         (["pts3h", "--data", "digits", "--queries", "10"], 1, "fasthash: train: --queries: expected none beside"),
         (["--resume", "nowhere"], 1, "fasthash: train: --resume: expected a run folder of `fasthash train`"),

@@ -4,6 +4,7 @@ import itertools
 import math
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from fasthash.teachers import (
     pair_accuracy,
     pair_distances,
 )
-from fasthash.training import Config, Silent, fit, load
+from fasthash.training import Config, Silent, Validation, fit, load
 
 OPTIONS = {
     "bits": 12,
@@ -188,23 +189,23 @@ def test_the_planes_hold_what_distilling_gives(tmp_path, estimator):
 def test_the_final_stage_starts_from_the_first_weights_or_goes_on(reinit):
     method = distillhash(reinit=reinit)
     state, (_, noisy, distil, _) = state_after(method, "features")
-    student = state.modules["student"]
-    first = copy.deepcopy(student.state_dict())
-    optimiser = noisy.optimisers["noisy"](state)
+    first, student = state.modules["first"], state.modules["student"]
+    start = copy.deepcopy(student.state_dict())
+    assert all(torch.equal(value, start[key]) for key, value in first.state_dict().items())
+    optimiser = noisy.optimisers["first"](state)
     for batch in itertools.islice(noisy.reads(state, Cursor((1,))), 30):
         optimiser.zero_grad()
         noisy.step(state, batch, Cursor((1,)))["l2"].backward()
         optimiser.step()
-    learnt = copy.deepcopy(student.state_dict())
-    assert not torch.equal(first["head.0.weight"], learnt["head.0.weight"])
+    learnt = copy.deepcopy(first.state_dict())
+    assert not torch.equal(start["head.0.weight"], learnt["head.0.weight"])
     distil.run(state, Cursor((2,)))
-    expected = first if reinit else learnt
+    expected = start if reinit else learnt
     assert all(torch.equal(value, expected[key]) for key, value in student.state_dict().items())
-    assert student.training
+    assert first.training
     # Outputs are those of the first network, without its dropout.
-    student.load_state_dict(learnt)
-    student.eval()
-    torch.testing.assert_close(state.tensors["outputs"], student(state.data.take(torch.arange(60))))
+    first.eval()
+    torch.testing.assert_close(state.tensors["outputs"], first(state.data.take(torch.arange(60))))
 
 
 @pytest.mark.parametrize("classes", [(20, 0), (20, 2), (60, 1)])
@@ -216,6 +217,23 @@ def test_labels_shuffled_or_removed_change_nothing(tmp_path, classes):
     assert all(torch.equal(tensors[name], others[name]) for name in tensors)
     x = clusters().take(torch.arange(60))
     assert torch.equal(load(run).encode(x), load(other).encode(x))
+
+
+def test_labelled_items_stand_first_and_only_their_order_counts(tmp_path):
+    """A training set puts them first: the codes are those of unlabelled items in that order, and not in another."""
+    x, labels = clusters().take(torch.arange(60)), torch.arange(60) % 3
+    rows = [*range(40, 60), *range(40)]
+    sets = {
+        "labelled": TrainingSet(x, labels, rows[:20], rows[20:]),
+        "same order": TrainingSet(x, None, [], rows),
+        "other order": TrainingSet(x, None, [], range(60)),
+    }
+    runs = {name: trained(tmp_path / name, distillhash(), data) for name, data in sets.items()}
+    (run, tensors), (other, others) = runs["labelled"], runs["same order"]
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+    assert torch.equal(load(run).encode(x), load(other).encode(x))
+    assert not torch.equal(load(run).encode(x), load(runs["other order"][0]).encode(x))
 
 
 def test_features_of_the_backbone_are_those_it_started_with(tmp_path):
@@ -266,21 +284,48 @@ def test_agreement_is_that_of_neighbouring_noisy_labels(tmp_path):
         method.agreement(tensors, data, nearest=8)
 
 
-def test_what_keeps_nothing_warns():
-    """A network whose outputs are 0 is sure of no pair."""
-    method = distillhash()
-    state, (_, _, distil, final) = state_after(method, "features")
-    torch.nn.init.zeros_(state.modules["student"].head[0].weight)
-    torch.nn.init.zeros_(state.modules["student"].head[0].bias)
-    with (
-        pytest.warns(UserWarning, match="no positive pair was kept"),
-        pytest.warns(UserWarning, match="no negative pair was kept"),
-    ):
-        distil.run(state, Cursor((2,)))
-    assert not state.tensors["positive"].any()
-    assert not state.tensors["negative"].any()
-    loss = final.step(state, state.data.batch(torch.arange(20)), Cursor((3,)))["likelihood"]
-    assert loss.item() == 0
+def near_twins(groups, spread):
+    """60 items in some groups of near twins."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(groups, 6, generator=generator)[torch.arange(60) % groups]
+    return TrainingSet(x + spread * torch.randn(60, 6, generator=generator), None, [], range(60))
+
+
+@pytest.mark.parametrize(
+    ("data", "way_out", "kept"),
+    [
+        ((3, 1e-4), {"skip_pos": 20, "skip_neg": 20}, {"negative"}),
+        ((1, 0.3), {"noisy": "quantile", "calibrate": True}, {"positive", "negative"}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:DistillHash. below a distance")
+def test_near_twins_of_which_no_pair_is_kept_raise_and_what_is_said_helps(tmp_path, data, way_out, kept):
+    data = near_twins(*data)
+    with pytest.raises(ValueError, match="distil: expected pairs to keep, got none of either sign") as raised:
+        trained(tmp_path / "none", distillhash(noisy="cosine", network={"widths": (16,)}, perturbation={}), data)
+    assert all(option in str(raised.value) for option in way_out)
+    method = distillhash(**{"noisy": "cosine", "network": {"widths": (16,)}, "perturbation": {}, **way_out})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _, tensors = trained(tmp_path / "some", method, data)
+    assert {name for name in ("positive", "negative") if tensors[name].any()} == kept
+    assert any("no positive pair was kept" in str(warning.message) for warning in caught) == ("positive" not in kept)
+
+
+@pytest.mark.parametrize("reinit", [True, False])
+def test_only_the_network_that_makes_the_codes_is_scored(tmp_path, reinit):
+    x, labels = clusters().take(torch.arange(60)), torch.arange(60) % 3
+    validation = Validation(x[:20], labels[:20], x[20:], labels[20:])
+    method = distillhash(reinit=reinit)
+    # Stage `noisy` has 30 steps, `final` 9.
+    for name, patience in (("best", None), ("patient", 2)):
+        config = Config(str(tmp_path / name), log_every=1, validate_every=1, patience=patience)
+        run = fit(method, clusters(), config, validation=validation, progress=Silent())
+        scored = [line["steps"] for line in run.metrics() if "validation_mAP" in line]
+        assert scored[0] == 31
+        assert scored == list(range(31, scored[-1] + 1))
+        assert run.best["steps"] > 30
+        assert scored[-1] == (39 if patience is None else min(39, run.best["steps"] + patience))
 
 
 @pytest.mark.parametrize("stop", [13, 34])

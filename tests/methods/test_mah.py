@@ -127,6 +127,18 @@ def test_one_length_is_adsh_bit_for_bit(structure, tmp_path):
     assert torch.equal(one.database_codes(), other.database_codes())
 
 
+def test_a_weight_of_one_length_is_the_rate_times_it_and_the_decay_divided():
+    """What the control of benchmarks/method_low_bit.py stands for."""
+    small = {key: value for key, value in SMALL.items() if key != "optimiser"}
+    louder = methods.create("adsh", **small, optimiser={"lr": 0.04, "weight_decay": 0.05})
+    weighted = mah(lengths=(4,), head_weights=(4.0,), optimiser={"lr": 0.01, "weight_decay": 0.2})
+    (one, _), (other, _) = (run(method, items(), turns=3) for method in (louder, weighted))
+    ours, theirs = (parameters(state.modules["student"]) for state in (one, other))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    plain, _ = run(methods.create("adsh", **SMALL), items(), turns=3)
+    assert not torch.allclose(ours, parameters(plain.modules["student"]), atol=1e-3)
+
+
 def test_the_default_course_is_the_published_one():
     method = methods.create("mah")
     assert method.code_lengths == (8, 16, 32)
@@ -287,3 +299,33 @@ def test_errors():
         method.plan(TrainingSet(x, None, [], range(6)), 0)
     with pytest.raises(ValueError, match="ADSH: data must have items with labels, got pairs"):
         method.plan(TrainingSet(x, None, [], range(6), pairs=[[0, 1, 1], [2, 3, 0]]), 0)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ranks", "message"),
+    [
+        ({"num_samples": 67, "batch_size": 16}, 2, "multiples of 2 processes, got num_samples 67 of 80 .* 16, .* of 3"),
+        ({"num_samples": 64, "batch_size": 9}, 3, "multiples of 3 processes, got num_samples 64 of 80 .* 9, .* of 1"),
+        ({"num_samples": 8, "batch_size": 5}, 1, None),
+        ({"num_samples": 65, "batch_size": 16}, 1, "at least 2 items for batch norm, got num_samples 65 of 80 .* of 1"),
+        ({"num_samples": 999, "batch_size": 79}, 1, "2 items for batch norm, got num_samples 999 of 80 .* of 1"),
+        ({"num_samples": 66, "batch_size": 16}, 2, "at least 2 items for batch norm, got num_samples 66 of 80 .* of 2"),
+        ({"num_samples": 68, "batch_size": 16}, 2, None),
+    ],
+)
+def test_batches_that_cannot_be_trained_on_are_refused_before_the_first_step(sizes, ranks, message):
+    data = TrainingSet(torch.randn(80, 6), torch.arange(80) % 3, range(80), [])
+    method = mah(**sizes)
+    network = HashNetwork(torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.BatchNorm1d(8)), linear_head(8, 4))
+    state = State(data, method.modules(network, data.spec), ranks=ranks)
+    init = stages(method, data)[(0,)]
+    if message is None:
+        init.run(state, Cursor((0,)))
+        return
+    with pytest.raises(ValueError, match=f"MAH: num_samples and batch_size must give .*{message}"):
+        init.run(state, Cursor((0,)))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.eval()
+    if ranks == 1:  # statistics that stand still take one item
+        init.run(state, Cursor((0,)))

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from by_hand import items
-from run_helpers import final_state
+from by_hand import items, parameters
+from run_helpers import StopAfter, final_state
 
 from fasthash import methods, training
 from fasthash.data import TrainingSet
@@ -61,6 +61,41 @@ def test_every_length_gives_codes_of_queries_and_of_the_database(trained):
         hasher.database_codes(5)
     with pytest.raises(ValueError, match=r"Hasher\.encode_database: rows must have shape \(60,\) like x, got \(3,\)"):
         hasher.encode_database(x, [0, 1, 2])
+
+
+def test_a_running_mean_of_the_network_makes_codes_of_every_length(trained, tmp_path):
+    run, x, labels, rows = trained
+    config = training.Config(str(tmp_path / "run"), ema=0.8)
+    data = TrainingSet(x, labels, rows[:40], rows[40:])
+    averaged = training.fit(run.method(), data, config, progress=training.Silent())
+    (one, _), (plain, _) = final_state(averaged), final_state(run)
+    assert all(torch.equal(one[key], plain[key]) for key in plain if key.startswith(("module/student", "tensor/")))
+    mean, last = training.load(averaged).network, training.load(run).network
+    assert not torch.equal(parameters(mean), parameters(last))
+    with torch.no_grad():
+        logits = mean.head.logits(mean.features(x))
+    for length, z in zip(run.method().code_lengths, logits, strict=True):
+        assert torch.equal(training.load(averaged).encode(x, length=length), pack(z))
+
+
+@pytest.mark.parametrize("stopped", ["ctrl-c", "patience"])
+def test_a_run_that_stops_in_its_first_turn_has_codes_of_the_network_alone(tmp_path, stopped):
+    method = methods.create("adsh", bits=4, network={"widths": (8,)}, outer_iters=2, inner_epochs=30, batch_size=5)
+    data, x = items(), torch.randn(60, 6)
+    config = training.Config(str(tmp_path / "run"), checkpoint_every=3, validate_every=1, patience=2)
+    if stopped == "ctrl-c":
+        with pytest.raises(KeyboardInterrupt):
+            training.fit(method, data, dataclasses.replace(config, patience=None), progress=StopAfter(5))
+    else:  # all items are of one class, so that no score is above the first
+        ones = torch.zeros(60, dtype=torch.int64)
+        validation = training.Validation(x[:5], ones[:5], x, ones)
+        training.fit(method, data, config, validation=validation, progress=training.Silent())
+    with pytest.warns(UserWarning, match="ADSH: no codes of the database have been learnt yet"):
+        hasher = training.load(config.folder)
+    assert hasher.database_rows is None
+    with pytest.raises(ValueError, match="codes of its items, got one with none, or none yet"):
+        hasher.database_codes()
+    assert torch.equal(hasher.encode_database(x, torch.arange(60)), hasher.encode(x))
 
 
 def test_reports_rank_the_learnt_codes_or_those_of_the_network(trained, monkeypatch):

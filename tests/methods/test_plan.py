@@ -34,6 +34,7 @@ STEPS = {"length": 2, "reads": lambda s, c: iter([]), "step": lambda s, b, c: {}
         ({**STEPS, "reads": None}, "must have length > 0, reads and optimisers"),
         ({**STEPS, "optimisers": {}}, "must have length > 0, reads and optimisers"),
         ({**STEPS, "quick": True}, "must have run to be quick"),
+        ({**STEPS, "keeps_weights": True}, "must have run to be quick or to keep weights"),
     ],
 )
 def test_half_stages_are_refused(fields, message):

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Counts by distance, without a query x database matrix: what evaluation is made of.
 #pragma once
 

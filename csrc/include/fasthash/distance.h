@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Full matrices of bit counts, for those who ask for one by name.
 #pragma once
 

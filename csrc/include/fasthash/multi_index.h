@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Exact search in less than a scan: multi-index hashing, for codes of up to 64 bits and few queries.
 //
 // A code is cut into m parts of consecutive bits, and each part has a table of the rows by its value. A search grows a

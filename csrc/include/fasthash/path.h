@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which of the ways to the same results a search on CUDA takes.
 #pragma once
 

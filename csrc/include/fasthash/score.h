@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rescoring: the second stage of a search, float queries against the few documents that the first stage named.
 //
 // The order of every sum is fixed. Sixteen partial sums: number j adds the products of elements j, j + 16, j + 32, ...

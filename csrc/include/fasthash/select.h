@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Nearest codes: the k nearest, or all within a radius. Order: distance, then lower index.
 #pragma once
 

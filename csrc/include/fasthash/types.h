@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What every kernel family shares: views of the caller's memory. No torch, no Python, no CUDA header.
 #pragma once
 
