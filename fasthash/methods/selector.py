@@ -51,10 +51,10 @@ class Selector:
             return {"selection": 0 * outputs(state, "selector", side.query, queries[:1]).sum()}
         queries, positives = queries[asks], known[positives[asks]]
         kept = self._candidates(pool, len(queries), generator)
-        asking, found = (
-            constant_outputs(state, "selector", name, places.flatten())
-            for name, places in ((side.query, queries), (other, kept))
-        )
+        asking = constant_outputs(state, "selector", side.query, queries)
+        # Queries share candidates: each is encoded once.
+        each, of_each = kept.flatten().unique(return_inverse=True)
+        found = constant_outputs(state, "selector", other, each)[of_each]
         drawn = torch.multinomial((-_apart(asking, found)).softmax(1), SELECTED, replacement=True, generator=generator)
         picked = kept.gather(1, drawn)
         asking = constant_outputs(state, "teacher", side.query, queries)

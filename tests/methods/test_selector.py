@@ -73,6 +73,16 @@ def test_the_loss_of_the_selector_is_a_plain_loop(prob):
     torch.testing.assert_close(found["classes"], torch.stack(of_queries).mean() + torch.stack(of_picked).mean())
 
 
+def test_candidates_that_queries_share_are_encoded_once():
+    data = items()
+    method, rows = skdch(selector_share=1.0), []
+    state = start(method, data)
+    branch = state.modules["selector"].branch("text")
+    branch.register_forward_hook(lambda module, inputs, output: rows.append(len(inputs[0])))
+    method.selector.losses(state, Side("image", ("text",)), torch.arange(15))
+    assert 30 < sum(rows) <= 40
+
+
 def test_selected_negatives_are_near_and_never_known_positives():
     data = items()
     method, side = skdch(selector_share=1.0), Side("image", ("text",))
