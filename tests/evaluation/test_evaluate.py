@@ -60,7 +60,7 @@ def test_numbers_are_those_of_the_functions(random_problem, multi, ties, empty):
 def test_pairs_and_bits(random_problem):
     queries, items, query_labels, labels = random_problem(1)
     report = evaluate(queries, items, query_labels, labels)
-    distance = np.bitwise_count(queries[:, None] ^ items[None]).sum(axis=2)
+    distance = np.bitwise_count(queries[:, None] ^ items[None]).sum(axis=2, dtype=np.int64)
     relevant = (query_labels[:, None] == labels) & (query_labels[:, None] >= 0)
     assert report.distances.relevant.tolist() == np.bincount(distance[relevant], minlength=17).tolist()
     assert report.distances.irrelevant.tolist() == np.bincount(distance[~relevant], minlength=17).tolist()

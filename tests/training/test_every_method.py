@@ -68,4 +68,4 @@ def test_stopped_and_resumed_is_the_same_run(name, tmp_path):
         for modality in source.names if name in ACROSS else (None,):
             codes = load(whole, which=which).encode(x, modality=modality)
             assert torch.equal(codes, load(parts, which=which).encode(x, modality=modality))
-            assert len(codes.unique(dim=0)) > 3
+            assert len(codes.unique(dim=0)) > 2
