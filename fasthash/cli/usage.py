@@ -32,12 +32,13 @@ exit codes:
   1    an error, told in one line
   2    wrong words on the command line
   3    evaluate --strict: the report has a warning
-  130  stopped by Ctrl-C
+  130  stopped by Ctrl-C, or a run by SIGTERM
 
 environment:
   FASTHASH_CACHE      folder for unpacked arrays of .npz files and for features
   FASTHASH_CPU_LEVEL  scalar, avx2, avx512 or neon; default the fastest of this machine
-  FASTHASH_CUDA_PATH  auto, counting, popcount or tensor; results are the same"""
+  FASTHASH_CUDA_PATH  auto, counting, popcount or tensor; results are the same
+  FASTHASH_METHODS    modules, by commas, that register methods of one's own"""
 
 
 def page(prog: str, description: str, commands: Commands, ending: str = "") -> str:

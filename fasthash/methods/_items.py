@@ -22,11 +22,18 @@ def sample_of_items(state: State) -> Tensor:
     return drawn.sort().values
 
 
-def outputs_of_items(state: State, network: nn.Module, call: nn.Module | Callable[[Tensor], Tensor]) -> Tensor:
-    """What `call` makes of all items in their plain view, the network in evaluation mode: float32 (n, ...)."""
+def outputs_of_items(
+    state: State, network: nn.Module, call: nn.Module | Callable[[Tensor], Tensor], index: Tensor | None = None
+) -> Tensor:
+    """What `call` makes of all items, or of those at some places, in their plain view: float32 (n, ...).
+
+    The network is in evaluation mode for it, and afterwards as it was, part by part.
+    """
+    data = state.data
+    blocks = data.blocks(size=ITEMS) if index is None else map(data.take, index.cpu().split(ITEMS))
     modes = {module: module.training for module in network.modules()}
     network.eval()
-    found = torch.cat([call(x.to(state.device)).float() for x in state.data.blocks(size=ITEMS)])
+    found = torch.cat([call(x.to(state.device)).float() for x in blocks])
     for module, training in modes.items():
         module.training = training
     return found

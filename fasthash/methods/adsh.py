@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from fasthash.data import Batch, ItemSpec, Perturbation, TrainingSet
 from fasthash.losses import LabelSets, SimilarityBlock, asymmetric, gram, signs, update_codes
+from fasthash.methods._items import outputs_of_items
 from fasthash.methods._options import check_bool, check_choice, check_count, check_range
 from fasthash.methods.method import Method
 from fasthash.methods.optimiser import OptimiserConfig
@@ -22,8 +23,6 @@ from fasthash.methods.plan import Cursor, Plan, Repeat, Stage
 from fasthash.methods.registry import register
 from fasthash.methods.state import State
 from fasthash.networks import GroupHead, HashNetwork, OfLength
-
-BLOCK = 256  # items at once, where outputs are taken afresh
 
 
 def sgd() -> OptimiserConfig:
@@ -293,10 +292,11 @@ class ADSH(Method):
     @torch.no_grad()
     def record_afresh(self, state: State) -> None:
         """Take the outputs of all drawn items in evaluation mode."""
-        network = cast(HashNetwork, state.modules["student"]).eval()
-        index = state.tensors["index"].cpu()
-        for start in range(0, len(index), BLOCK):
-            x = state.data.take(index[start : start + BLOCK]).to(state.device)
-            for bits, z in zip(self.code_lengths, self.logits(network, x), strict=True):
-                state.tensors[f"outputs_{bits}"][start : start + BLOCK] = torch.tanh(z)
-        network.train()
+        network = cast(HashNetwork, state.modules["student"])
+
+        def together(x: Tensor) -> Tensor:
+            return torch.cat([torch.tanh(z) for z in self.logits(network, x)], 1)
+
+        outputs = outputs_of_items(state, network, together, state.tensors["index"])
+        for bits, u in zip(self.code_lengths, outputs.split(self.code_lengths, 1), strict=True):
+            state.tensors[f"outputs_{bits}"] = u.contiguous()

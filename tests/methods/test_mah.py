@@ -181,7 +181,7 @@ def test_no_more_items_are_drawn_than_there_are():
 
 
 def test_fresh_outputs_are_those_of_the_trained_network_in_evaluation_mode(monkeypatch):
-    monkeypatch.setattr("fasthash.methods.adsh.BLOCK", 5)
+    monkeypatch.setattr("fasthash.methods._items.ITEMS", 5)
     data = items(labelled=40)
     method = mah(u_for_codes="fresh", network={"widths": (16,), "dropout": 0.5})
     state, _ = run(method, data)
